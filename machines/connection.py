@@ -1,0 +1,516 @@
+"""One image's connection, sans-IO: facts and `now` go in, commands and one next deadline come out.
+
+The state itself moves only through the table (`_move`). Around it this class keeps
+what the table cannot say: which links exist, what is being tried, and when to look
+again. At most three links are alive at once, each with its own generation:
+
+* `live`   proved itself with an answer and serves requests; while the state is
+           Reconnecting it is only kept because it may yet survive the outage;
+* `dial`   (in `search`) the one fresh attempt under way; its first answer makes it `live`;
+* `drain`  a replaced link that may still deliver the reply of its last request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from machines import commands as c
+from machines import events as e
+from machines.liveness import Verdict, judge, restarted
+from machines.machine import Refused, allows, fire
+from machines.policy import Policy
+from machines.reasons import REASON_OF, Cause, Reason
+from machines.search import DialAttempt, Phase, Search
+from machines.table import DIALLING, INITIAL, LIVE, State, Trigger
+
+CLOCK_GRAIN_S = 0.01
+"""The kernel dates segments in jiffies; at HZ=100 one is 10 ms."""
+
+
+@dataclass(slots=True)
+class LiveLink:
+    """A link that has answered."""
+
+    gen: int
+    check_at: float
+    clean_since: float
+    """Silence is measured from here at the earliest: our own stalls and sleeps do not count."""
+    suspect_since: float | None = None
+    """Set while we dial beside it: data heard after this moment proves that it survived."""
+    busy_since: float | None = None
+
+
+@dataclass(slots=True)
+class DrainingLink:
+    """A replaced link with a reply still to come."""
+
+    gen: int
+    until: float
+
+
+class Connection:
+    """The machine of one image. Not thread-safe: one loop owns it."""
+
+    def __init__(self, random: Random, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
+        self.state: State = INITIAL
+        self.reason = Reason.NEW
+        self.detail = ""
+        self.wanted = False
+        self.dirty = False
+        self.path_usable = True
+        self.identity = e.Identity()
+        self.live: LiveLink | None = None
+        self.drain: DrainingLink | None = None
+        self._identity_at = 0.0
+        self._met: e.Identity | None = None
+        self._failed_by_network = False
+        self._lost_at = 0.0
+        self._out: list[c.Command] = []
+        self.search = Search(random, self.policy, self._out)
+
+    # -- the two questions a shell asks ------------------------------------------------
+
+    def receive(self, event: e.Event, now: float) -> tuple[c.Command, ...]:  # noqa: C901, PLR0912 - one arm per fact
+        """Take in one fact; the returned commands must be executed, in order.
+
+        Raises:
+            Refused: the host asked for something the state forbids; nothing changed.
+        """
+        match event:
+            case e.Asked(what):
+                self._asked(what, now)
+            case e.SessionFound():
+                self._move(Trigger.SESSION_FOUND, Reason.RESTORING)
+                self._out.append(c.ReadSession())
+            case e.SessionRestored(identity, dirty):
+                self._move(Trigger.SESSION_RESTORED, Reason.RESTORED)
+                self._session_read(identity, now, dirty=dirty)
+            case e.SessionAbsent():
+                self._move(Trigger.SESSION_ABSENT, Reason.NO_SESSION)
+                self._session_read(e.Identity(), now, dirty=False)
+            case e.SessionUnreadable(detail):
+                self._fail(Trigger.SESSION_UNREADABLE, Reason.UNREADABLE, detail)
+            case e.Accepted(gen):
+                if attempt := self.search.attempt_of(gen):
+                    self.search.accepted(attempt, now)
+            case e.Handshaken(gen):
+                if attempt := self.search.attempt_of(gen):
+                    self.search.handshaken(attempt, now)
+            case e.Answered(gen, identity):
+                self._answered(gen, identity, now)
+            case e.LinkDown(gen, cause, detail):
+                self._link_down(gen, cause, detail, now)
+            case e.InFlight(gen, busy):
+                self._in_flight(gen, now, busy=busy)
+            case e.Vitals():
+                self._vitals(event, now)
+            case e.Scouted(found):
+                self._scouted(found, now)
+            case e.PathChanged(usable, detail):
+                self._path_changed(detail, now, usable=usable)
+            case e.AddressGone(gen, detail):
+                self._address_gone(gen, detail, now)
+            case e.PathProven():
+                if self.search.next_try_at is not None and self.search.waiting:
+                    self._search_anew(now)
+            case e.Woke(slept_s):
+                self._woke(slept_s, now)
+            case e.Stalled():
+                self._excuse(now)
+            case e.Tick():
+                self._tick(now)
+        out = tuple(self._out)
+        self._out.clear()
+        return out
+
+    def deadline(self) -> float | None:
+        """When to feed the next `Tick`, at the latest; None: only an event can change anything."""
+        times = (
+            *self.search.deadlines(),
+            self.live.check_at if self.live else None,
+            self.drain.until if self.drain else None,
+            self._limit_at(),
+        )
+        return min((t for t in times if t is not None), default=None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is outstanding on the serving link."""
+        return self.live is not None and self.live.busy_since is not None
+
+    # -- moving ------------------------------------------------------------------------
+
+    def _move(self, trigger: Trigger, reason: Reason, detail: str = "") -> None:
+        source, self.state = self.state, fire(self.state, trigger)
+        self.reason, self.detail = reason, detail
+        self._out.append(c.Announce(source, trigger, self.state, reason, detail))
+
+    def _report(self, reason: Reason, detail: str = "") -> None:
+        if (reason, detail) != (self.reason, self.detail):
+            self.reason, self.detail = reason, detail
+            self._out.append(c.Report(reason, detail))
+
+    def _connected(self, reason: Reason, *, resumed: bool = False) -> None:
+        """The present `live` link is proven; every tried alternative is called off."""
+        self.search.stop()
+        self.search.forget_failures()
+        clean, dirty = (
+            (Trigger.LINK_RESUMED, Trigger.LINK_RESUMED_DIRTY)
+            if resumed
+            else (Trigger.IMAGE_ANSWERED, Trigger.IMAGE_ANSWERED_DIRTY)
+        )
+        trigger = dirty if self.dirty else clean
+        if allows(self.state, trigger):
+            self._move(trigger, reason)
+        elif reason is not Reason.ANSWERED:
+            self._report(reason)
+
+    def _lost(self, trigger: Trigger, reason: Reason, detail: str, now: float) -> None:
+        """Claim a link no longer. Whether the link itself still exists is not said here."""
+        if self.state in LIVE:
+            self._move(trigger, reason, detail)
+            self._lost_at = now
+            self.search.begin_anew(now)
+
+    def _fail(self, trigger: Trigger, reason: Reason, detail: str, *, by_network: bool = False) -> None:
+        self._move(trigger, reason, detail)
+        self._failed_by_network = by_network
+        self._drop_links()
+
+    def _drop_links(self) -> None:
+        self.search.stop()
+        self._end_drain()
+        if self.live is not None:
+            self._out += [c.Abort(self.live.gen), c.Serve(None)]
+            self.live = None
+
+    def _end_drain(self) -> None:
+        if self.drain is not None:
+            self._out.append(c.Abort(self.drain.gen))
+            self.drain = None
+
+    # -- the host ----------------------------------------------------------------------
+
+    def _asked(self, what: e.Ask, now: float) -> None:
+        match what:
+            case e.Ask.CONNECT:
+                if self.state not in DIALLING | LIVE:
+                    raise Refused(self.state, Trigger.IMAGE_ANSWERED)
+                self.wanted = True
+                self._lost_at = now
+                self._begin(now)
+            case e.Ask.DISCONNECT:
+                self._disconnect()
+            case e.Ask.RETRY if self.state in DIALLING:
+                self.wanted = True
+                self._search_anew(now)
+            case e.Ask.EDITED:
+                self.dirty = True
+                if self.state is State.CONNECTED:
+                    self._move(Trigger.EDITED, Reason.EDITED)
+            case e.Ask.SAVED:
+                self.dirty = False
+                if self.state is State.MODIFIED:
+                    self._move(Trigger.SAVED, Reason.SAVED)
+            case _:
+                self._way_out(Trigger(what.value), now)
+
+    def _disconnect(self) -> None:
+        if allows(self.state, Trigger.DISCONNECT):
+            self._move(Trigger.DISCONNECT, Reason.BY_USER)
+        elif self.state not in DIALLING:
+            raise Refused(self.state, Trigger.DISCONNECT)
+        self.wanted = False
+        self._drop_links()
+
+    def _way_out(self, trigger: Trigger, now: float) -> None:
+        self._move(trigger, Reason.RESTORING if trigger is Trigger.RESTORE else Reason.BY_USER)
+        self._lost_at = now
+        if trigger is Trigger.RESTORE:
+            self._out.append(c.ReadSession())
+        if trigger in (Trigger.START_FRESH, Trigger.ARCHIVE):
+            self._out.append(c.ArchiveSession())
+            self.dirty = False  # the archive holds the edits now
+        if trigger in (Trigger.START_FRESH, Trigger.ARCHIVE, Trigger.ADOPT):
+            self.identity = e.Identity()
+        self.wanted = trigger is not Trigger.ARCHIVE
+        self._search_anew(now)
+
+    def _session_read(self, owner: e.Identity, now: float, *, dirty: bool) -> None:
+        """The session's owner is known now; an image that answered meanwhile has waited for this."""
+        self.identity, self._identity_at = owner, now
+        self.dirty = self.dirty or dirty
+        met, self._met = self._met, None
+        if self.live is not None and met is not None:
+            self._prove(met, now)
+        elif self.search.dial is None:
+            self._begin(now)
+
+    # -- trying ------------------------------------------------------------------------
+
+    def _begin(self, now: float) -> None:
+        """Try at once, or say that there is no path to try."""
+        if not self.wanted or self.live is not None or self.search.dial is not None:
+            return
+        if self.path_usable:
+            self.search.start_dial(now)
+            if self.state is State.FRESH:
+                self._report(Reason.FIRST_DIAL)
+        else:
+            self._not_yet(Cause.NO_ROUTE, "", now)
+
+    def _search_anew(self, now: float) -> None:
+        """Something told of a change: forget how long it has been, dial now, search densely."""
+        self.search.begin_anew(now)
+        if self.wanted and self.state in DIALLING | LIVE:
+            self.search.start_dial(now)
+
+    def _not_yet(self, cause: Cause, detail: str, now: float) -> None:
+        """A try came to nothing; say so and set the next."""
+        self.search.cause = cause
+        reason = REASON_OF[cause] if self.path_usable else Reason.WAITING
+        if allows(self.state, Trigger.DIAL_FAILED):
+            self._move(Trigger.DIAL_FAILED, reason, detail)
+            self._lost_at = now
+            self.search.begin_anew(now)
+        elif self.state is State.RECONNECTING:
+            self._report(reason, detail)
+        if self.wanted and self.state in DIALLING:
+            self.search.set_next_try(now)
+
+    def _dial_failed(self, cause: Cause, detail: str, now: float) -> None:
+        self.search.fail_dial(cause)
+        fatal = {Cause.ACCESS: Trigger.ACCESS_REFUSED, Cause.VERSION: Trigger.INCOMPATIBLE}.get(cause)
+        if fatal is not None and allows(self.state, fatal):
+            self._fail(fatal, REASON_OF[cause], detail)
+        elif self.state in LIVE:
+            self.search.stop()  # a hedge failed beside a link still claimed; that link's vitals decide
+        else:
+            self._not_yet(cause, detail, now)
+
+    def _scouted(self, found: e.Scouting, now: float) -> None:
+        if self.search.next_try_at is None or not self.search.waiting:
+            return
+        if found is e.Scouting.OPEN:
+            self.search.start_dial(now)
+            return
+        self.search.cause = Cause.REFUSED if found is e.Scouting.REFUSED else Cause.NO_ROUTE
+        if self.state is State.RECONNECTING:
+            self._report(REASON_OF[self.search.cause] if self.path_usable else Reason.WAITING)
+
+    # -- links that live ---------------------------------------------------------------
+
+    def _answered(self, gen: int, identity: e.Identity, now: float) -> None:
+        if self.drain is not None and self.drain.gen == gen:
+            self._end_drain()  # its one reply has come
+        elif attempt := self.search.attempt_of(gen):
+            self._promote(attempt, now)
+            self._prove(identity, now)
+        elif self.live is not None and self.live.gen == gen:
+            self.live.clean_since = now
+            self._prove(identity, now)
+
+    def _promote(self, attempt: DialAttempt, now: float) -> None:
+        """The dial won: it serves; the link it replaces may finish its last reply."""
+        old = self.live
+        self.live = LiveLink(attempt.gen, now + self.policy.check_idle_s, clean_since=now)
+        self.search.dial = None
+        if old is not None and old.busy_since is not None:
+            self._end_drain()
+            self.drain = DrainingLink(old.gen, now + self.policy.drain_s)
+        elif old is not None:
+            self._out.append(c.Abort(old.gen))
+        self._out.append(c.Serve(self.live.gen))
+
+    def _prove(self, met: e.Identity, now: float) -> None:
+        """An answer came from `met` on the live link: is it our image, and what do we make of it?"""
+        if self.state is State.RESTORING:
+            self._met = met  # judged when the session is in memory
+            self.search.stop()
+            return
+        known = self.identity
+        if None not in (known.image_id, met.image_id) and met.image_id != known.image_id:
+            self._move(Trigger.IMAGE_REPLACED, Reason.OTHER_IMAGE, f"{met.image_id}, not {known.image_id}")
+            self._drop_links()
+            return
+        again = restarted(known, self._identity_at, met, now)
+        if met != e.Identity():
+            self.identity = e.Identity(met.image_id or known.image_id, met.uptime_s)
+            self._identity_at = now
+        survived = self.live is not None and self.live.suspect_since is not None
+        if self.live is not None:
+            self.live.suspect_since = None
+        if again:
+            self._connected(Reason.RESTARTED)
+        else:
+            self._connected(Reason.SURVIVED if survived else Reason.ANSWERED)
+
+    def _in_flight(self, gen: int, now: float, *, busy: bool) -> None:
+        link = self.live
+        if link is None or link.gen != gen:
+            return
+        if not busy:
+            link.busy_since = None
+            if self.state in LIVE and self.reason is Reason.BUSY:
+                self._report(Reason.ANSWERED)
+        elif link.busy_since is None:
+            link.busy_since = now
+            link.check_at = min(link.check_at, now + self.policy.check_busy_s)
+
+    def _link_down(self, gen: int, cause: Cause, detail: str, now: float) -> None:
+        if self.drain is not None and self.drain.gen == gen:
+            self.drain = None
+        elif self.search.attempt_of(gen):
+            self._dial_failed(cause, detail, now)
+        elif self.live is not None and self.live.gen == gen:
+            self.live = None
+            self._out.append(c.Serve(None))
+            self._lost(
+                Trigger.LINK_LOST, REASON_OF[cause] if self.path_usable else Reason.WAITING, detail, now
+            )
+            self._begin(now)
+
+    def _address_gone(self, gen: int, detail: str, now: float) -> None:
+        """The 4-tuple is dead: nothing to probe, nothing to drain (law 8)."""
+        if self.drain is not None and self.drain.gen == gen:
+            self._end_drain()
+        if self.search.attempt_of(gen):
+            self.search.abort_dial()
+            self._dial_failed(Cause.CLOSED, detail, now)
+        if self.live is not None and self.live.gen == gen:
+            self._out += [c.Abort(gen), c.Serve(None)]
+            self.live = None
+            self._lost(
+                Trigger.LINK_LOST, Reason.ADDRESS_GONE if self.path_usable else Reason.WAITING, detail, now
+            )
+            self._begin(now)
+
+    # -- signs of life -----------------------------------------------------------------
+
+    def _hedge(self, link: LiveLink, now: float) -> None:
+        """Ask the link for a sign of life; whoever answers first, it or a dial beside it, wins."""
+        link.suspect_since = now
+        link.check_at = now + self.policy.check_hedge_s
+        if link.busy_since is None:
+            self._out.append(c.Ping(link.gen))
+
+    def _vitals(self, seen: e.Vitals, now: float) -> None:
+        self.search.rtt_s = seen.rtt_s or self.search.rtt_s
+        attempt = self.search.attempt_of(seen.gen)
+        if attempt is not None and attempt.phase is Phase.PINGING:
+            self._dial_vitals(attempt, seen, now)
+        link = self.live
+        if link is None or link.gen != seen.gen:
+            return
+        verdict = judge(seen, link.clean_since, now, self.policy, busy=link.busy_since is not None)
+        if self._heard_since_suspicion(link, seen, now):
+            link.suspect_since = None
+            self._connected(Reason.SURVIVED, resumed=True)
+        elif verdict is not Verdict.WELL and self.state in LIVE:
+            frozen = verdict is Verdict.FROZEN
+            self._hedge(link, now)
+            self._lost(Trigger.LINK_SILENT, Reason.FROZEN if frozen else Reason.SILENT, "", now)
+            self.search.cause = Cause.NO_HANDSHAKE if frozen else Cause.SILENT
+            if self.search.dial is None:
+                self.search.start_dial(now)
+        elif self.state in LIVE and link.busy_since is not None:
+            if now - link.busy_since >= self.policy.busy_after_s:
+                self._report(Reason.BUSY)
+
+    def _heard_since_suspicion(self, link: LiveLink, seen: e.Vitals, now: float) -> bool:
+        """Data, not mere acknowledgements: the process at the far end has to have spoken."""
+        if link.suspect_since is None or not self.path_usable:
+            return False
+        return seen.data_quiet_s + CLOCK_GRAIN_S < now - link.suspect_since
+
+    def _dial_vitals(self, attempt: DialAttempt, seen: e.Vitals, now: float) -> None:
+        """A dial whose ping is unanswered: wait as long as the carrier lives, and name it."""
+        if judge(seen, attempt.since, now, self.policy, busy=True) is not Verdict.WELL:
+            self._out.append(c.Abort(attempt.gen))
+            self._dial_failed(Cause.SILENT, "", now)
+        elif now - attempt.since >= self.policy.busy_after_s and self.state not in LIVE:
+            self._report(Reason.NOT_ANSWERING)
+
+    # -- the machine we run on ---------------------------------------------------------
+
+    def _path_changed(self, detail: str, now: float, *, usable: bool) -> None:
+        self.path_usable = usable
+        if not usable:
+            self.search.abort_dial()
+            if self.live is not None:
+                self._hedge(self.live, now)
+                self._lost(Trigger.PATH_LOST, Reason.WAITING, detail, now)
+            if self.wanted:
+                self._not_yet(Cause.NO_ROUTE, detail, now)
+            return
+        self.search.cause = Cause.NO_ANSWER
+        if self.state is State.FAILED and self._failed_by_network:
+            self._move(Trigger.NETWORK_CHANGED, Reason.NETWORK_CHANGED, detail)
+            self._lost_at = now
+        elif self.state is State.RECONNECTING:
+            self._report(Reason.DIALLING, detail)
+        if self.live is not None:
+            self._hedge(self.live, now)
+        self._search_anew(now)
+
+    def _excuse(self, now: float) -> None:
+        """What was not heard until now was our own fault."""
+        if self.live is not None:
+            self.live.clean_since = now
+        if self.search.dial is not None:
+            self.search.dial.since = now
+
+    def _woke(self, slept_s: float, now: float) -> None:
+        """Probe first: the link may have outlived a short sleep. Dial beside it if it stays mute."""
+        self._excuse(now)
+        if self.live is None:
+            self._search_anew(now)
+        else:
+            self._hedge(self.live, now)
+            self.search.begin_anew(now)
+            self.search.next_try_at = now + self.policy.wake_grace_s
+            self._report(Reason.WOKE, f"slept {slept_s:.0f} s")
+
+    # -- time --------------------------------------------------------------------------
+
+    def _limit_at(self) -> float | None:
+        if self.state is not State.RECONNECTING:
+            return None
+        give_up_s = self.policy.give_up_after_s
+        return self._lost_at + min(
+            self.policy.gone_after_s, self.policy.gone_after_s if give_up_s is None else give_up_s
+        )
+
+    def _tick(self, now: float) -> None:
+        limit = self._limit_at()
+        if limit is not None and now >= limit:
+            self._stop_at_limit(now)
+            return
+        if self.drain is not None and now >= self.drain.until:
+            self._end_drain()
+        if cause := self.search.overdue(now):
+            self.search.abort_dial()
+            self._dial_failed(cause, "", now)
+        attempt = self.search.dial
+        if attempt is not None and attempt.check_at is not None and now >= attempt.check_at:
+            self._out.append(c.Inspect(attempt.gen))
+            attempt.check_at = now + self.policy.check_busy_s
+        if self.live is not None and now >= self.live.check_at:
+            self._out.append(c.Inspect(self.live.gen))
+            self.live.check_at = now + self._check_ivl_s(self.live)
+        if self.search.next_try_at is not None and now >= self.search.next_try_at:
+            self.search.try_again(now)
+
+    def _check_ivl_s(self, link: LiveLink) -> float:
+        if link.suspect_since is not None:
+            return self.policy.check_hedge_s
+        return self.policy.check_idle_s if link.busy_since is None else self.policy.check_busy_s
+
+    def _stop_at_limit(self, now: float) -> None:
+        if now - self._lost_at >= self.policy.gone_after_s:
+            self._move(Trigger.IMAGE_GONE, Reason.GONE)
+            self._drop_links()
+        else:
+            self._fail(Trigger.GAVE_UP, Reason.GAVE_UP, "", by_network=True)

@@ -1,0 +1,94 @@
+"""Every duration the decisions use, in one place, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from machines.reasons import Cause
+
+HEARTBEAT_IVL_S = 0.4
+"""ZMTP ping interval of every link. With it a live path carries a segment at least this often, so
+one missed beat plus a round trip is noticed within 1 s while a request is in flight (DESIGN section 6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient a connection is. The defaults meet the bars of DESIGN section 6."""
+
+    connect_first_s: float = 1.0
+    """SYN to accept, while the round trip is unknown: one kernel SYN retransmission (1 s)."""
+    connect_min_s: float = 0.5
+    connect_rtts: float = 4.0
+    """... and once it is known: four round trips, so that a slow path is not cut off."""
+    handshake_s: float = 2.0
+    """Accept to ZMTP handshake. A peer that accepts and stays silent costs this much (libzmq: 30 s)."""
+    quiet_busy_s: float = HEARTBEAT_IVL_S + 0.35
+    """Silence that counts while a request is in flight: one heartbeat, one retransmission (0.2 s), slack."""
+    quiet_idle_s: float = 2 * HEARTBEAT_IVL_S + 0.6
+    """... and while idle: two heartbeats. Checked every `check_idle_s`: noticed within 3 s."""
+    frozen_s: float = 3.0
+    """Acknowledged but unanswered heartbeats for this long: the process is stopped, the network is not."""
+    check_busy_s: float = 0.15
+    check_idle_s: float = 1.0
+    check_hedge_s: float = 0.05
+    """While a link is suspect, look at it this often: its first new byte ends the outage."""
+    wake_grace_s: float = 0.25
+    """After a suspend the old link is probed for so long before a dial starts beside it (law 6)."""
+    busy_after_s: float = 1.0
+    """A request unanswered for this long on a living link is shown as "image busy"."""
+    drain_s: float = 2.0
+    """A replaced link with a request in flight may still deliver its reply for so long."""
+    context_after: int = 4
+    """Dials that failed although the port was open, until the ZeroMQ context is replaced as well
+    (czmq#2276: after some WiFi switches no number of new sockets helped)."""
+    give_up_after_s: float | None = None
+    """The host may set a limit; by default the machine never stops trying."""
+    gone_after_s: float = 30 * 86_400.0
+    """Unreachable beyond the documents' retention of 30 days: Orphaned, kept, no longer dialled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Until `until_s` after the outage began, a try may wait at most `cap_s`."""
+
+    until_s: float
+    cap_s: float
+
+
+_FOREVER = float("inf")
+
+LADDERS: dict[Cause, tuple[Step, ...]] = {
+    # Nothing answers. A SYN is 60 bytes, so the first minute is searched densely: full jitter below a
+    # cap C finds a returned path C/3 later on average. 4 s at the end keeps the 10 s promise for ever.
+    Cause.NO_ANSWER: (Step(60.0, 0.1), Step(600.0, 1.0), Step(_FOREVER, 4.0)),
+    # The host answers and nothing listens: an image restart takes seconds, so look closely at first.
+    Cause.REFUSED: (Step(10.0, 0.06), Step(60.0, 0.4), Step(600.0, 2.0), Step(_FOREVER, 4.0)),
+    # No route: an event will tell when there is one; the timer is for machines without events.
+    Cause.NO_ROUTE: (Step(10.0, 0.25), Step(60.0, 1.0), Step(_FOREVER, 4.0)),
+    # Somebody is there but it is not (yet) the image, or the handshake does not end.
+    Cause.PROTOCOL: (Step(10.0, 0.25), Step(60.0, 1.0), Step(_FOREVER, 4.0)),
+}
+
+LADDER_OF: dict[Cause, Cause] = {
+    Cause.CLOSED: Cause.NO_ANSWER,
+    Cause.SILENT: Cause.NO_ANSWER,
+    Cause.NAME: Cause.NO_ROUTE,
+    Cause.LOCAL: Cause.PROTOCOL,
+    Cause.NO_HANDSHAKE: Cause.PROTOCOL,
+    Cause.ACCESS: Cause.PROTOCOL,
+    Cause.VERSION: Cause.PROTOCOL,
+}
+"""Which ladder a cause without one of its own climbs."""
+
+FIRST_GAP_S = 0.01
+"""The second try follows this closely; the first is immediate."""
+
+MIN_GAP_FRACTION = 0.1
+"""Full jitter may draw 0; a tenth of the ceiling keeps two tries from being one."""
+
+CROWD = 16
+"""So many images may search at full pace; more share it, so that a thousand do not flood the network.
+One answer on a path wakes all others on it (`PathProven`), so sharing costs them next to nothing."""
+
+MAX_GAP_S = 4.0
+"""No gap is ever longer: 4 s + dial + handshake stays below 10 s."""
