@@ -39,7 +39,7 @@ class Inspect:
 
 @dataclass(frozen=True, slots=True)
 class Scout:
-    """Try a bare TCP connect; report `Scouted` when it comes back, nothing when it does not."""
+    """Try a bare TCP connect; report `Scouted` when it comes back or is given up."""
 
     timeout_s: float
 

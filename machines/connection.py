@@ -1,8 +1,8 @@
 """One image's connection, sans-IO: facts and `now` go in, commands and one next deadline come out.
 
-The state itself moves only through the table (`_move`). Around it this class keeps
-what the table cannot say: which links exist, what is being tried, and when to look
-again. At most three links are alive at once, each with its own generation:
+The state moves only through the table (`machines.standing`). Around it this class
+keeps what the table cannot say: which links exist, what is being tried, and when
+to look again. At most three links are alive at once, each with its own generation:
 
 * `live`   proved itself with an answer and serves requests; while the state is
            Reconnecting it is only kept because it may yet survive the outage;
@@ -12,63 +12,36 @@ again. At most three links are alive at once, each with its own generation:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 
 from machines import commands as c
 from machines import events as e
-from machines.liveness import Verdict, judge, restarted
-from machines.machine import Refused, allows, fire
+from machines.links import DrainingLink, LiveLink
+from machines.liveness import Verdict, judge
+from machines.machine import Refused, allows
 from machines.policy import Policy
 from machines.reasons import REASON_OF, Cause, Reason
 from machines.search import DialAttempt, Phase, Search
-from machines.table import DIALLING, INITIAL, LIVE, State, Trigger
-
-CLOCK_GRAIN_S = 0.01
-"""The kernel dates segments in jiffies; at HZ=100 one is 10 ms."""
+from machines.standing import Standing
+from machines.table import DIALLING, LIVE, State, Trigger
 
 
-@dataclass(slots=True)
-class LiveLink:
-    """A link that has answered."""
-
-    gen: int
-    check_at: float
-    clean_since: float
-    """Silence is measured from here at the earliest: our own stalls and sleeps do not count."""
-    suspect_since: float | None = None
-    """Set while we dial beside it: data heard after this moment proves that it survived."""
-    busy_since: float | None = None
-
-
-@dataclass(slots=True)
-class DrainingLink:
-    """A replaced link with a reply still to come."""
-
-    gen: int
-    until: float
-
-
-class Connection:
+class Connection(Standing):
     """The machine of one image. Not thread-safe: one loop owns it."""
 
     def __init__(self, random: Random, policy: Policy | None = None) -> None:
+        self._out: list[c.Command] = []
+        super().__init__(self._out)
         self.policy = policy or Policy()
-        self.state: State = INITIAL
-        self.reason = Reason.NEW
-        self.detail = ""
         self.wanted = False
-        self.dirty = False
         self.path_usable = True
-        self.identity = e.Identity()
         self.live: LiveLink | None = None
         self.drain: DrainingLink | None = None
-        self._identity_at = 0.0
+        self.search = Search(random, self.policy, self._out)
+        self._serving: int | None = None
         self._met: e.Identity | None = None
         self._failed_by_network = False
         self._lost_at = 0.0
-        self._out: list[c.Command] = []
-        self.search = Search(random, self.policy, self._out)
 
     # -- the two questions a shell asks ------------------------------------------------
 
@@ -82,13 +55,13 @@ class Connection:
             case e.Asked(what):
                 self._asked(what, now)
             case e.SessionFound():
-                self._move(Trigger.SESSION_FOUND, Reason.RESTORING)
+                self.move(Trigger.SESSION_FOUND, Reason.RESTORING)
                 self._out.append(c.ReadSession())
             case e.SessionRestored(identity, dirty):
-                self._move(Trigger.SESSION_RESTORED, Reason.RESTORED)
+                self.move(Trigger.SESSION_RESTORED, Reason.RESTORED)
                 self._session_read(identity, now, dirty=dirty)
             case e.SessionAbsent():
-                self._move(Trigger.SESSION_ABSENT, Reason.NO_SESSION)
+                self.move(Trigger.SESSION_ABSENT, Reason.NO_SESSION)
                 self._session_read(e.Identity(), now, dirty=False)
             case e.SessionUnreadable(detail):
                 self._fail(Trigger.SESSION_UNREADABLE, Reason.UNREADABLE, detail)
@@ -106,15 +79,15 @@ class Connection:
                 self._in_flight(gen, now, busy=busy)
             case e.Vitals():
                 self._vitals(event, now)
-            case e.Scouted(found):
-                self._scouted(found, now)
+            case e.Scouted(found, took_s):
+                self._scouted(found, took_s, now)
             case e.PathChanged(usable, detail):
                 self._path_changed(detail, now, usable=usable)
             case e.AddressGone(gen, detail):
                 self._address_gone(gen, detail, now)
             case e.PathProven():
                 if self.search.next_try_at is not None and self.search.waiting:
-                    self._search_anew(now)
+                    self.search.path_proven(now)
             case e.Woke(slept_s):
                 self._woke(slept_s, now)
             case e.Stalled():
@@ -137,53 +110,44 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """Whether a request is outstanding on the serving link."""
+        """Whether a request is outstanding on the link that serves."""
         return self.live is not None and self.live.busy_since is not None
 
-    # -- moving ------------------------------------------------------------------------
+    # -- claiming and giving up --------------------------------------------------------
 
-    def _move(self, trigger: Trigger, reason: Reason, detail: str = "") -> None:
-        source, self.state = self.state, fire(self.state, trigger)
-        self.reason, self.detail = reason, detail
-        self._out.append(c.Announce(source, trigger, self.state, reason, detail))
-
-    def _report(self, reason: Reason, detail: str = "") -> None:
-        if (reason, detail) != (self.reason, self.detail):
-            self.reason, self.detail = reason, detail
-            self._out.append(c.Report(reason, detail))
+    def _serve(self, gen: int | None) -> None:
+        if gen != self._serving:
+            self._serving = gen
+            self._out.append(c.Serve(gen))
 
     def _connected(self, reason: Reason, *, resumed: bool = False) -> None:
         """The present `live` link is proven; every tried alternative is called off."""
         self.search.stop()
         self.search.forget_failures()
-        clean, dirty = (
-            (Trigger.LINK_RESUMED, Trigger.LINK_RESUMED_DIRTY)
-            if resumed
-            else (Trigger.IMAGE_ANSWERED, Trigger.IMAGE_ANSWERED_DIRTY)
-        )
-        trigger = dirty if self.dirty else clean
-        if allows(self.state, trigger):
-            self._move(trigger, reason)
-        elif reason is not Reason.ANSWERED:
-            self._report(reason)
+        self.proven(reason, resumed=resumed)
+        if self.live is not None and self.state in LIVE:
+            self.live.suspect_since = None
+            self._serve(self.live.gen)
 
     def _lost(self, trigger: Trigger, reason: Reason, detail: str, now: float) -> None:
-        """Claim a link no longer. Whether the link itself still exists is not said here."""
+        """Claim a link no longer: requests wait from here on, even if the link itself is kept for now."""
+        self._serve(None)
         if self.state in LIVE:
-            self._move(trigger, reason, detail)
+            self.move(trigger, reason, detail)
             self._lost_at = now
             self.search.begin_anew(now)
 
     def _fail(self, trigger: Trigger, reason: Reason, detail: str, *, by_network: bool = False) -> None:
-        self._move(trigger, reason, detail)
+        self.move(trigger, reason, detail)
         self._failed_by_network = by_network
         self._drop_links()
 
     def _drop_links(self) -> None:
         self.search.stop()
+        self._serve(None)
         self._end_drain()
         if self.live is not None:
-            self._out += [c.Abort(self.live.gen), c.Serve(None)]
+            self._out.append(c.Abort(self.live.gen))
             self.live = None
 
     def _end_drain(self) -> None:
@@ -202,31 +166,26 @@ class Connection:
                 self._lost_at = now
                 self._begin(now)
             case e.Ask.DISCONNECT:
-                self._disconnect()
+                if allows(self.state, Trigger.DISCONNECT):
+                    self.move(Trigger.DISCONNECT, Reason.BY_USER)
+                self.wanted = False  # where nothing is connected it still means: stay away
+                self._drop_links()
             case e.Ask.RETRY if self.state in DIALLING:
                 self.wanted = True
                 self._search_anew(now)
             case e.Ask.EDITED:
                 self.dirty = True
                 if self.state is State.CONNECTED:
-                    self._move(Trigger.EDITED, Reason.EDITED)
+                    self.move(Trigger.EDITED, Reason.EDITED)
             case e.Ask.SAVED:
                 self.dirty = False
                 if self.state is State.MODIFIED:
-                    self._move(Trigger.SAVED, Reason.SAVED)
+                    self.move(Trigger.SAVED, Reason.SAVED)
             case _:
                 self._way_out(Trigger(what.value), now)
 
-    def _disconnect(self) -> None:
-        if allows(self.state, Trigger.DISCONNECT):
-            self._move(Trigger.DISCONNECT, Reason.BY_USER)
-        elif self.state not in DIALLING:
-            raise Refused(self.state, Trigger.DISCONNECT)
-        self.wanted = False
-        self._drop_links()
-
     def _way_out(self, trigger: Trigger, now: float) -> None:
-        self._move(trigger, Reason.RESTORING if trigger is Trigger.RESTORE else Reason.BY_USER)
+        self.move(trigger, Reason.RESTORING if trigger is Trigger.RESTORE else Reason.BY_USER)
         self._lost_at = now
         if trigger is Trigger.RESTORE:
             self._out.append(c.ReadSession())
@@ -234,19 +193,27 @@ class Connection:
             self._out.append(c.ArchiveSession())
             self.dirty = False  # the archive holds the edits now
         if trigger in (Trigger.START_FRESH, Trigger.ARCHIVE, Trigger.ADOPT):
-            self.identity = e.Identity()
+            self.own(e.Identity(), now)
         self.wanted = trigger is not Trigger.ARCHIVE
         self._search_anew(now)
 
     def _session_read(self, owner: e.Identity, now: float, *, dirty: bool) -> None:
         """The session's owner is known now; an image that answered meanwhile has waited for this."""
-        self.identity, self._identity_at = owner, now
+        self.own(owner, now)
         self.dirty = self.dirty or dirty
         met, self._met = self._met, None
-        if self.live is not None and met is not None:
-            self._prove(met, now)
-        elif self.search.dial is None:
+        if met is not None and self.is_another(met):
+            self._replaced(met)
+        elif self.live is None:
             self._begin(now)
+        elif met is not None and self.live.suspect_since is None:
+            self._prove(met, now)
+        elif self.path_usable:
+            self.live.suspect(now, self.policy)  # its answer is old news: ask again, and dial beside it
+            self._out.append(c.Ping(self.live.gen))
+            self._search_anew(now)
+        else:
+            self._not_yet(Cause.NO_ROUTE, "", now)
 
     # -- trying ------------------------------------------------------------------------
 
@@ -257,7 +224,7 @@ class Connection:
         if self.path_usable:
             self.search.start_dial(now)
             if self.state is State.FRESH:
-                self._report(Reason.FIRST_DIAL)
+                self.report(Reason.FIRST_DIAL)
         else:
             self._not_yet(Cause.NO_ROUTE, "", now)
 
@@ -269,19 +236,21 @@ class Connection:
 
     def _not_yet(self, cause: Cause, detail: str, now: float) -> None:
         """A try came to nothing; say so and set the next."""
+        if cause is Cause.NO_HANDSHAKE and self.live is not None and self.live.frozen:
+            cause = Cause.FROZEN
         self.search.cause = cause
         reason = REASON_OF[cause] if self.path_usable else Reason.WAITING
         if allows(self.state, Trigger.DIAL_FAILED):
-            self._move(Trigger.DIAL_FAILED, reason, detail)
+            self.move(Trigger.DIAL_FAILED, reason, detail)
             self._lost_at = now
             self.search.begin_anew(now)
         elif self.state is State.RECONNECTING:
-            self._report(reason, detail)
+            self.report(reason, detail)
         if self.wanted and self.state in DIALLING:
             self.search.set_next_try(now)
 
-    def _dial_failed(self, cause: Cause, detail: str, now: float) -> None:
-        self.search.fail_dial(cause)
+    def _dial_failed(self, cause: Cause, detail: str, now: float, *, timed_out: bool = False) -> None:
+        self.search.fail_dial(cause, timed_out=timed_out)
         fatal = {Cause.ACCESS: Trigger.ACCESS_REFUSED, Cause.VERSION: Trigger.INCOMPATIBLE}.get(cause)
         if fatal is not None and allows(self.state, fatal):
             self._fail(fatal, REASON_OF[cause], detail)
@@ -290,15 +259,17 @@ class Connection:
         else:
             self._not_yet(cause, detail, now)
 
-    def _scouted(self, found: e.Scouting, now: float) -> None:
+    def _scouted(self, found: e.Scouting, took_s: float, now: float) -> None:
         if self.search.next_try_at is None or not self.search.waiting:
             return
         if found is e.Scouting.OPEN:
-            self.search.start_dial(now)
+            self.search.scouted_open(took_s, now)
             return
-        self.search.cause = Cause.REFUSED if found is e.Scouting.REFUSED else Cause.NO_ROUTE
-        if self.state is State.RECONNECTING:
-            self._report(REASON_OF[self.search.cause] if self.path_usable else Reason.WAITING)
+        self.search.cause = Cause.NO_ANSWER
+        if found is not e.Scouting.SILENT:
+            self.search.cause = Cause.REFUSED if found is e.Scouting.REFUSED else Cause.NO_ROUTE
+        if self.state is State.RECONNECTING and (self.live is None or not self.live.frozen):
+            self.report(REASON_OF[self.search.cause] if self.path_usable else Reason.WAITING)
 
     # -- links that live ---------------------------------------------------------------
 
@@ -313,7 +284,7 @@ class Connection:
             self._prove(identity, now)
 
     def _promote(self, attempt: DialAttempt, now: float) -> None:
-        """The dial won: it serves; the link it replaces may finish its last reply."""
+        """The dial won; the link it replaces may finish its last reply."""
         old = self.live
         self.live = LiveLink(attempt.gen, now + self.policy.check_idle_s, clean_since=now)
         self.search.dial = None
@@ -322,30 +293,25 @@ class Connection:
             self.drain = DrainingLink(old.gen, now + self.policy.drain_s)
         elif old is not None:
             self._out.append(c.Abort(old.gen))
-        self._out.append(c.Serve(self.live.gen))
 
     def _prove(self, met: e.Identity, now: float) -> None:
         """An answer came from `met` on the live link: is it our image, and what do we make of it?"""
+        survived = self.live is not None and self.live.suspect_since is not None
         if self.state is State.RESTORING:
             self._met = met  # judged when the session is in memory
+            if self.live is not None:
+                self.live.suspect_since = None
             self.search.stop()
-            return
-        known = self.identity
-        if None not in (known.image_id, met.image_id) and met.image_id != known.image_id:
-            self._move(Trigger.IMAGE_REPLACED, Reason.OTHER_IMAGE, f"{met.image_id}, not {known.image_id}")
-            self._drop_links()
-            return
-        again = restarted(known, self._identity_at, met, now)
-        if met != e.Identity():
-            self.identity = e.Identity(met.image_id or known.image_id, met.uptime_s)
-            self._identity_at = now
-        survived = self.live is not None and self.live.suspect_since is not None
-        if self.live is not None:
-            self.live.suspect_since = None
-        if again:
+        elif self.is_another(met):
+            self._replaced(met)
+        elif self.meet(met, now):
             self._connected(Reason.RESTARTED)
         else:
             self._connected(Reason.SURVIVED if survived else Reason.ANSWERED)
+
+    def _replaced(self, met: e.Identity) -> None:
+        self.move(Trigger.IMAGE_REPLACED, Reason.OTHER_IMAGE, f"{met.image_id}, not {self.identity.image_id}")
+        self._drop_links()
 
     def _in_flight(self, gen: int, now: float, *, busy: bool) -> None:
         link = self.live
@@ -354,7 +320,7 @@ class Connection:
         if not busy:
             link.busy_since = None
             if self.state in LIVE and self.reason is Reason.BUSY:
-                self._report(Reason.ANSWERED)
+                self.report_settled()
         elif link.busy_since is None:
             link.busy_since = now
             link.check_at = min(link.check_at, now + self.policy.check_busy_s)
@@ -366,7 +332,6 @@ class Connection:
             self._dial_failed(cause, detail, now)
         elif self.live is not None and self.live.gen == gen:
             self.live = None
-            self._out.append(c.Serve(None))
             self._lost(
                 Trigger.LINK_LOST, REASON_OF[cause] if self.path_usable else Reason.WAITING, detail, now
             )
@@ -379,59 +344,64 @@ class Connection:
         if self.search.attempt_of(gen):
             self.search.abort_dial()
             self._dial_failed(Cause.CLOSED, detail, now)
+            if self.path_usable:
+                self._begin(now)
         if self.live is not None and self.live.gen == gen:
-            self._out += [c.Abort(gen), c.Serve(None)]
+            self._out.append(c.Abort(gen))
             self.live = None
-            self._lost(
-                Trigger.LINK_LOST, Reason.ADDRESS_GONE if self.path_usable else Reason.WAITING, detail, now
-            )
+            reason = Reason.ADDRESS_GONE if self.path_usable else Reason.WAITING
+            self._lost(Trigger.LINK_LOST, reason, detail, now)
             self._begin(now)
 
     # -- signs of life -----------------------------------------------------------------
 
     def _hedge(self, link: LiveLink, now: float) -> None:
         """Ask the link for a sign of life; whoever answers first, it or a dial beside it, wins."""
-        link.suspect_since = now
-        link.check_at = now + self.policy.check_hedge_s
+        link.suspect(now, self.policy)
         if link.busy_since is None:
             self._out.append(c.Ping(link.gen))
 
     def _vitals(self, seen: e.Vitals, now: float) -> None:
-        self.search.rtt_s = seen.rtt_s or self.search.rtt_s
-        attempt = self.search.attempt_of(seen.gen)
+        attempt, link = self.search.attempt_of(seen.gen), self.live
         if attempt is not None and attempt.phase is Phase.PINGING:
+            self.search.rtt_s = seen.rtt_s or self.search.rtt_s
             self._dial_vitals(attempt, seen, now)
-        link = self.live
-        if link is None or link.gen != seen.gen:
-            return
-        verdict = judge(seen, link.clean_since, now, self.policy, busy=link.busy_since is not None)
-        if self._heard_since_suspicion(link, seen, now):
-            link.suspect_since = None
-            self._connected(Reason.SURVIVED, resumed=True)
+        elif link is not None and link.gen == seen.gen:
+            self.search.rtt_s = seen.rtt_s or self.search.rtt_s
+            self._live_vitals(link, seen, now)
+
+    def _live_vitals(self, link: LiveLink, seen: e.Vitals, now: float) -> None:
+        verdict = link.judge(seen, now, self.policy)
+        if self.path_usable and link.spoke_again(seen, now):
+            self._spoke_again(link)
         elif verdict is not Verdict.WELL and self.state in LIVE:
-            frozen = verdict is Verdict.FROZEN
+            cause = Cause.FROZEN if link.frozen else Cause.SILENT
             self._hedge(link, now)
-            self._lost(Trigger.LINK_SILENT, Reason.FROZEN if frozen else Reason.SILENT, "", now)
-            self.search.cause = Cause.NO_HANDSHAKE if frozen else Cause.SILENT
+            self._lost(Trigger.LINK_SILENT, REASON_OF[cause], "", now)
+            self.search.cause = cause
             if self.search.dial is None:
                 self.search.start_dial(now)
-        elif self.state in LIVE and link.busy_since is not None:
-            if now - link.busy_since >= self.policy.busy_after_s:
-                self._report(Reason.BUSY)
+        elif (
+            self.state in LIVE
+            and link.busy_since is not None
+            and now - link.busy_since >= self.policy.busy_after_s
+        ):
+            self.report(Reason.BUSY)
 
-    def _heard_since_suspicion(self, link: LiveLink, seen: e.Vitals, now: float) -> bool:
-        """Data, not mere acknowledgements: the process at the far end has to have spoken."""
-        if link.suspect_since is None or not self.path_usable:
-            return False
-        return seen.data_quiet_s + CLOCK_GRAIN_S < now - link.suspect_since
+    def _spoke_again(self, link: LiveLink) -> None:
+        if self.state is State.RESTORING:
+            link.suspect_since = None
+        elif self.state in LIVE or self.state is State.RECONNECTING:
+            self._connected(Reason.SURVIVED, resumed=True)
 
     def _dial_vitals(self, attempt: DialAttempt, seen: e.Vitals, now: float) -> None:
         """A dial whose ping is unanswered: wait as long as the carrier lives, and name it."""
-        if judge(seen, attempt.since, now, self.policy, busy=True) is not Verdict.WELL:
+        verdict = judge(seen, attempt.since, now, self.policy, busy=True)
+        if verdict is not Verdict.WELL:
             self._out.append(c.Abort(attempt.gen))
-            self._dial_failed(Cause.SILENT, "", now)
+            self._dial_failed(Cause.FROZEN if verdict is Verdict.FROZEN else Cause.SILENT, "", now)
         elif now - attempt.since >= self.policy.busy_after_s and self.state not in LIVE:
-            self._report(Reason.NOT_ANSWERING)
+            self.report(Reason.NOT_ANSWERING)
 
     # -- the machine we run on ---------------------------------------------------------
 
@@ -445,12 +415,12 @@ class Connection:
             if self.wanted:
                 self._not_yet(Cause.NO_ROUTE, detail, now)
             return
-        self.search.cause = Cause.NO_ANSWER
-        if self.state is State.FAILED and self._failed_by_network:
-            self._move(Trigger.NETWORK_CHANGED, Reason.NETWORK_CHANGED, detail)
+        self.search.forget_path()
+        if self.state is State.FAILED and self._failed_by_network and self.wanted:
+            self.move(Trigger.NETWORK_CHANGED, Reason.NETWORK_CHANGED, detail)
             self._lost_at = now
         elif self.state is State.RECONNECTING:
-            self._report(Reason.DIALLING, detail)
+            self.report(Reason.DIALLING, detail)
         if self.live is not None:
             self._hedge(self.live, now)
         self._search_anew(now)
@@ -459,8 +429,7 @@ class Connection:
         """What was not heard until now was our own fault."""
         if self.live is not None:
             self.live.clean_since = now
-        if self.search.dial is not None:
-            self.search.dial.since = now
+        self.search.excuse(now)
 
     def _woke(self, slept_s: float, now: float) -> None:
         """Probe first: the link may have outlived a short sleep. Dial beside it if it stays mute."""
@@ -471,17 +440,15 @@ class Connection:
             self._hedge(self.live, now)
             self.search.begin_anew(now)
             self.search.next_try_at = now + self.policy.wake_grace_s
-            self._report(Reason.WOKE, f"slept {slept_s:.0f} s")
+            self.report(Reason.WOKE, f"slept {slept_s:.0f} s")
 
     # -- time --------------------------------------------------------------------------
 
     def _limit_at(self) -> float | None:
         if self.state is not State.RECONNECTING:
             return None
-        give_up_s = self.policy.give_up_after_s
-        return self._lost_at + min(
-            self.policy.gone_after_s, self.policy.gone_after_s if give_up_s is None else give_up_s
-        )
+        limits = (self.policy.gone_after_s, self.policy.give_up_after_s)
+        return self._lost_at + min(limit for limit in limits if limit is not None)
 
     def _tick(self, now: float) -> None:
         limit = self._limit_at()
@@ -490,27 +457,22 @@ class Connection:
             return
         if self.drain is not None and now >= self.drain.until:
             self._end_drain()
-        if cause := self.search.overdue(now):
-            self.search.abort_dial()
-            self._dial_failed(cause, "", now)
+        if (cause := self.search.overdue(now)) and self.search.dial is not None:
+            self._out.append(c.Abort(self.search.dial.gen))
+            self._dial_failed(cause, "", now, timed_out=True)
         attempt = self.search.dial
         if attempt is not None and attempt.check_at is not None and now >= attempt.check_at:
             self._out.append(c.Inspect(attempt.gen))
             attempt.check_at = now + self.policy.check_busy_s
         if self.live is not None and now >= self.live.check_at:
             self._out.append(c.Inspect(self.live.gen))
-            self.live.check_at = now + self._check_ivl_s(self.live)
+            self.live.set_next_check(now, self.policy)
         if self.search.next_try_at is not None and now >= self.search.next_try_at:
             self.search.try_again(now)
 
-    def _check_ivl_s(self, link: LiveLink) -> float:
-        if link.suspect_since is not None:
-            return self.policy.check_hedge_s
-        return self.policy.check_idle_s if link.busy_since is None else self.policy.check_busy_s
-
     def _stop_at_limit(self, now: float) -> None:
         if now - self._lost_at >= self.policy.gone_after_s:
-            self._move(Trigger.IMAGE_GONE, Reason.GONE)
+            self.move(Trigger.IMAGE_GONE, Reason.GONE)
             self._drop_links()
         else:
             self._fail(Trigger.GAVE_UP, Reason.GAVE_UP, "", by_network=True)

@@ -136,13 +136,15 @@ class Scouting(StrEnum):
     OPEN = "open"
     REFUSED = "refused"
     NO_ROUTE = "no route"
+    SILENT = "silent"
 
 
 @dataclass(frozen=True, slots=True)
 class Scouted:
-    """A scout came back."""
+    """A scout came back after `took_s`, or was given up."""
 
     found: Scouting
+    took_s: float = 0.0
 
 
 # -- the machine we run on -----------------------------------------------------------
@@ -166,7 +168,7 @@ class AddressGone:
 
 @dataclass(frozen=True, slots=True)
 class PathProven:
-    """Another image on the same path was just reached: dial now."""
+    """Another image on the same path was just reached: look now. Told at most twice a second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ class Policy:
     """... and once it is known: four round trips, so that a slow path is not cut off."""
     handshake_s: float = 2.0
     """Accept to ZMTP handshake. A peer that accepts and stays silent costs this much (libzmq: 30 s)."""
+    patience_max_s: float = 4.0
+    """Both patiences double with every timeout, up to here: a path slower than expected is reached too."""
     quiet_busy_s: float = HEARTBEAT_IVL_S + 0.35
     """Silence that counts while a request is in flight: one heartbeat, one retransmission (0.2 s), slack."""
     quiet_idle_s: float = 2 * HEARTBEAT_IVL_S + 0.6
@@ -31,7 +33,9 @@ class Policy:
     check_busy_s: float = 0.15
     check_idle_s: float = 1.0
     check_hedge_s: float = 0.05
-    """While a link is suspect, look at it this often: its first new byte ends the outage."""
+    """While a link is suspect, look at it this often at first: its first new byte ends the outage."""
+    check_hedge_growth: float = 0.1
+    """... and then at a tenth of the time gone by, so that long outages of many images cost nothing."""
     wake_grace_s: float = 0.25
     """After a suspend the old link is probed for so long before a dial starts beside it (law 6)."""
     busy_after_s: float = 1.0
@@ -73,6 +77,7 @@ LADDER_OF: dict[Cause, Cause] = {
     Cause.CLOSED: Cause.NO_ANSWER,
     Cause.SILENT: Cause.NO_ANSWER,
     Cause.NAME: Cause.NO_ROUTE,
+    Cause.FROZEN: Cause.PROTOCOL,
     Cause.LOCAL: Cause.PROTOCOL,
     Cause.NO_HANDSHAKE: Cause.PROTOCOL,
     Cause.ACCESS: Cause.PROTOCOL,

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     NO_ANSWER = "no answer from the address"
     NAME = "name not resolved"
     OTHER_PROGRAM = "another program answers here"
+    MUTE = "accepts and says nothing: frozen, or another program"
     OTHER_IMAGE = "another image answers here"
     WRONG_KEY = "wrong key"
     INCOMPATIBLE = "incompatible version"
@@ -56,6 +57,7 @@ class Cause(StrEnum):
     ACCESS = "access"
     VERSION = "version"
     SILENT = "silent"
+    FROZEN = "frozen"
     LOCAL = "local"
 
 
@@ -65,10 +67,11 @@ REASON_OF: dict[Cause, Reason] = {
     Cause.NO_ROUTE: Reason.NO_ROUTE,
     Cause.NO_ANSWER: Reason.NO_ANSWER,
     Cause.NAME: Reason.NAME,
-    Cause.NO_HANDSHAKE: Reason.OTHER_PROGRAM,
+    Cause.NO_HANDSHAKE: Reason.MUTE,
     Cause.PROTOCOL: Reason.OTHER_PROGRAM,
     Cause.ACCESS: Reason.WRONG_KEY,
     Cause.VERSION: Reason.INCOMPATIBLE,
     Cause.SILENT: Reason.SILENT,
+    Cause.FROZEN: Reason.FROZEN,
     Cause.LOCAL: Reason.LOCAL_ERROR,
 }

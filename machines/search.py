@@ -18,8 +18,12 @@ from machines.policy import Policy
 from machines.reasons import Cause
 from machines.schedule import Schedule
 
-_SOMEBODY_ANSWERED = frozenset({Cause.PROTOCOL, Cause.NO_HANDSHAKE, Cause.LOCAL, Cause.NAME})
+_SOMEBODY_ANSWERED = frozenset({Cause.PROTOCOL, Cause.NO_HANDSHAKE, Cause.FROZEN, Cause.LOCAL, Cause.NAME})
 """After these a scout would tell nothing new: only another dial can."""
+
+SCOUT_LEAD = 2.0
+SCOUT_SLACK_S = 0.02
+"""A dial younger than twice a scout's round trip (and a scheduling slack) may still be on its way."""
 
 
 class Phase(IntEnum):
@@ -39,6 +43,8 @@ class DialAttempt:
     since: float
     deadline: float | None
     check_at: float | None = None
+    known_open: bool = False
+    """A scout has just got through to the port."""
 
 
 class Search:
@@ -55,6 +61,7 @@ class Search:
         self.crowd = 1
         self._out = out
         self._open_failures = 0
+        self._timeouts = 0
         self._schedule = Schedule(random)
 
     @property
@@ -75,17 +82,30 @@ class Search:
         self.cause = Cause.NO_ANSWER
         self.attempt = 0
         self._open_failures = 0
+        self._timeouts = 0
 
-    def start_dial(self, now: float) -> None:
+    def forget_path(self) -> None:
+        """The way there is another one: what was learnt of the old one's speed means nothing."""
+        self.cause = Cause.NO_ANSWER
+        self.rtt_s = None
+        self._timeouts = 0
+
+    def _patience_s(self, phase: Phase) -> float:
+        base = self.policy.handshake_s
+        if phase is Phase.SYN:
+            base = self.policy.connect_first_s
+            if self.rtt_s is not None:
+                base = max(self.policy.connect_min_s, self.policy.connect_rtts * self.rtt_s)
+        return float(min(self.policy.patience_max_s, base * 2 ** min(self._timeouts, 8)))
+
+    def start_dial(self, now: float, *, known_open: bool = False) -> None:
         """Dial with the next generation; an attempt under way is aborted, never waited for."""
         if self.dial is not None:
             self._out.append(c.Abort(self.dial.gen))
         self.gen += 1
         self.attempt += 1
-        patience = self.policy.connect_first_s
-        if self.rtt_s is not None:
-            patience = max(self.policy.connect_min_s, self.policy.connect_rtts * self.rtt_s)
-        self.dial = DialAttempt(self.gen, Phase.SYN, now, now + patience)
+        deadline = now + self._patience_s(Phase.SYN)
+        self.dial = DialAttempt(self.gen, Phase.SYN, now, deadline, known_open=known_open)
         stuck = self._open_failures >= self.policy.context_after
         if stuck:
             self._open_failures = 0
@@ -103,14 +123,37 @@ class Search:
         elif self.dial is None and self.cause in _SOMEBODY_ANSWERED:
             self.start_dial(now)
         else:
-            self._out.append(c.Scout(self.policy.connect_first_s))
-            self.set_next_try(now)
+            self.scout(now)
+
+    def scout(self, now: float) -> None:
+        """Send one scout and set the next try."""
+        self._out.append(c.Scout(max(self.policy.connect_first_s, self._patience_s(Phase.SYN))))
+        self.set_next_try(now)
+
+    def scouted_open(self, took_s: float, now: float) -> None:
+        """Somebody accepts: dial, unless a dial has been under way for no longer than that took."""
+        dial = self.dial
+        if dial is not None and now - dial.since <= SCOUT_LEAD * took_s + SCOUT_SLACK_S:
+            return
+        if dial is not None and dial.known_open:
+            self._open_failures += (
+                1  # scouts get through and dials do not: libzmq is what is stuck (czmq#2276)
+            )
+        self.start_dial(now, known_open=True)
+
+    def path_proven(self, now: float) -> None:
+        """The path works for others: look at once. A dial that may be half-way is left alone."""
+        self._schedule.reset(now)
+        if self.dial is None:
+            self.start_dial(now)
+        else:
+            self.scout(now)
 
     def accepted(self, attempt: DialAttempt, now: float) -> None:
         """The far kernel accepted: the handshake has its own time, scouts have done their work."""
         if attempt.phase is Phase.SYN:
             attempt.phase = Phase.ACCEPTED
-            attempt.deadline = now + self.policy.handshake_s
+            attempt.deadline = now + self._patience_s(Phase.ACCEPTED)
             self._out.append(c.CallOffScouts())
 
     def handshaken(self, attempt: DialAttempt, now: float) -> None:
@@ -131,17 +174,23 @@ class Search:
         """Why the attempt under way has run out of time, if it has."""
         if self.dial is None or self.dial.deadline is None or now < self.dial.deadline:
             return None
-        if self.dial.phase is Phase.ACCEPTED:
-            return Cause.NO_HANDSHAKE
-        # Only the SYN is out: a scout may have learnt more in the meantime.
-        return self.cause if self.cause in (Cause.REFUSED, Cause.NO_ROUTE) else Cause.NO_ANSWER
+        return Cause.NO_HANDSHAKE if self.dial.phase is Phase.ACCEPTED else Cause.NO_ANSWER
 
-    def fail_dial(self, cause: Cause) -> None:
+    def fail_dial(self, cause: Cause, *, timed_out: bool = False) -> None:
         """The attempt came to nothing; `cause` decides how the search goes on."""
-        if not self.waiting:
+        if self.dial is not None and (self.dial.known_open or self.dial.phase is not Phase.SYN):
             self._open_failures += 1
+        if timed_out:
+            self._timeouts += 1
         self.dial = None
         self.cause = cause
+
+    def excuse(self, now: float) -> None:
+        """We did not run for a while: the attempt under way gets its time again."""
+        if self.dial is not None:
+            self.dial.since = now
+            if self.dial.deadline is not None:
+                self.dial.deadline = now + self._patience_s(self.dial.phase)
 
     def abort_dial(self) -> None:
         """Give up the attempt under way, not the search."""

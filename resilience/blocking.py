@@ -1,0 +1,181 @@
+"""The same names for programs without an event loop: every call blocks until it is done.
+
+One thread runs the loop; calls may come from any other thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path as FilePath
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from machines import Policy, Reason, State
+from resilience.change import Change
+from resilience.errors import UsageError
+from resilience.image import Image
+from resilience.limits import DEFAULT_TIMEOUT_S, MAX_SUBSCRIBER_BACKLOG
+from resilience.network.snapshot import Path
+from resilience.supervisor import Supervisor
+from resilience.wire import Reply
+
+_Result = TypeVar("_Result")
+
+
+class BlockingSupervisor:
+    """`Supervisor` for blocking programs; a context manager. Arguments as there."""
+
+    def __init__(
+        self,
+        data_dir: FilePath | str | None = None,
+        *,
+        policy: Policy | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self._supervisor = Supervisor(data_dir, policy=policy, on_notice=on_notice)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="resilience-loop", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.run(self._supervisor.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let every image go and return when the journal is on disk."""
+        if not self._thread.is_alive():
+            return
+        self.run(self._supervisor.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, job: Coroutine[Any, Any, _Result]) -> _Result:
+        """Run a coroutine on the supervisor's loop and wait for it.
+
+        Raises:
+            UsageError: called on the loop's own thread, where waiting would never end.
+        """
+        if threading.current_thread() is self._thread:
+            job.close()
+            raise UsageError("blocking calls are for other threads; on the loop use resilience.Supervisor")
+        return asyncio.run_coroutine_threadsafe(job, self._loop).result()
+
+    def look(self, at: Callable[[], _Result]) -> _Result:
+        """Call something quick on the loop's thread and return what it returns."""
+
+        async def looked() -> _Result:
+            return at()
+
+        return self.run(looked())
+
+    @property
+    def trouble(self) -> str | None:
+        """Why transitions are not durable; None while they are."""
+        return self._supervisor.trouble
+
+    @property
+    def images(self) -> tuple[BlockingImage, ...]:
+        """Every image, in the order they were added."""
+        return tuple(BlockingImage(self, image) for image in self._supervisor.images)
+
+    def connect(self, endpoint: str) -> BlockingImage:
+        """Add the image at `endpoint`; raises as `Supervisor.connect` does."""
+        return BlockingImage(self, self.run(self._supervisor.connect(endpoint)))
+
+
+class BlockingImage:
+    """`Image` for blocking programs. Same names, same errors."""
+
+    def __init__(self, supervisor: BlockingSupervisor, image: Image) -> None:
+        self._supervisor = supervisor
+        self._image = image
+
+    @property
+    def name(self) -> str:
+        """`host:port`."""
+        return self._image.name
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint, normalised."""
+        return self._image.endpoint
+
+    @property
+    def state(self) -> State:
+        """Where the image stands."""
+        return self._image.state
+
+    @property
+    def reason(self) -> Reason:
+        """Why it stands there."""
+        return self._image.reason
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is outstanding."""
+        return self._image.busy
+
+    @property
+    def path(self) -> Path | None:
+        """Local address, interface and gateway on the way there."""
+        return self._image.path
+
+    def evaluate(self, code: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Reply:
+        """See `Image.evaluate`."""
+        return self._supervisor.run(self._image.evaluate(code, timeout=timeout))
+
+    def ping(self, *, timeout: float = DEFAULT_TIMEOUT_S) -> float:
+        """See `Image.ping`."""
+        return self._supervisor.run(self._image.ping(timeout=timeout))
+
+    def wait_for(self, *states: State, timeout: float | None = None) -> State:
+        """See `Image.wait_for`."""
+        return self._supervisor.run(self._image.wait_for(*states, timeout=timeout))
+
+    def changes(self, *, timeout: float | None = None) -> Iterator[Change]:
+        """Every transition from now on; ends after `timeout` seconds without one."""
+        waiting: queue.Queue[Change] = queue.Queue(MAX_SUBSCRIBER_BACKLOG)
+
+        async def forward() -> None:
+            async for change in self._image.changes():
+                if waiting.full():
+                    waiting.get_nowait()
+                waiting.put_nowait(change)
+
+        job = asyncio.run_coroutine_threadsafe(forward(), self._supervisor._loop)  # noqa: SLF001 - one façade in two classes
+        try:
+            while True:
+                yield waiting.get(timeout=timeout)
+        except queue.Empty:
+            return
+        finally:
+            job.cancel()
+
+    def retry(self) -> None:
+        """See `Image.retry`."""
+        self._supervisor.look(self._image.retry)
+
+    def disconnect(self) -> None:
+        """See `Image.disconnect`."""
+        self._supervisor.look(self._image.disconnect)
+
+    def reconnect(self) -> None:
+        """See `Image.reconnect`."""
+        self._supervisor.look(self._image.reconnect)
+
+    def adopt(self) -> None:
+        """See `Image.adopt`."""
+        self._supervisor.look(self._image.adopt)
+
+    def start_fresh(self) -> None:
+        """See `Image.start_fresh`."""
+        self._supervisor.look(self._image.start_fresh)

@@ -1,0 +1,348 @@
+"""One image inside the runtime: joins its machine, its requests and its path to the `World`.
+
+Synchronous and single-owner. Whatever happens is fed to the machine; the commands
+it returns are carried out here, in order; whatever that makes happen at once is
+fed in turn, never recursively.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from machines import Cause, Connection, Identity, Policy
+from machines import commands as c
+from machines import events as e
+from resilience.change import Change
+from resilience.endpoint import Endpoint
+from resilience.errors import ImageError, MalformedReply
+from resilience.exchange import Asked, Exchange, Settle, Slot
+from resilience.limits import MAX_DETAIL_CHARS, RESOLVE_FRESH_S
+from resilience.network.snapshot import Path
+from resilience.seams import World
+from resilience.wire import Dialect, DialectError, Kind, Reply, Request, UnsupportedVersion, decode, encode
+from store import SessionSummary, TransitionRecord
+
+_FRAMES = 3
+"""Request id, empty delimiter, payload: what a REP socket echoes around its reply."""
+
+
+class ImageCore:
+    """The runtime of one image; `resilience.Image` is its face towards the host."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: Endpoint,
+        world: World,
+        random: Random,
+        policy: Policy,
+        stored: SessionSummary | None,
+        next_seq: int,
+        on_change: Callable[[Change], None],
+    ) -> None:
+        self.endpoint = endpoint
+        self.key = endpoint.key
+        self.connection = Connection(random, policy)
+        self.exchange = Exchange(
+            self.key, dialect=Dialect(stored.dialect) if stored and stored.dialect else None
+        )
+        self.path: Path | None = None
+        self.strays = 0
+        """Replies that matched nothing outstanding: late, foreign or repeated. Dropped."""
+        self._world = world
+        self._stored = stored
+        self._session = stored.session if stored else uuid.uuid4().hex
+        self._seq = next_seq
+        self._on_change = on_change
+        self._inbox: deque[e.Event] = deque()
+        self._running = False
+        self._unpublished: deque[Change] = deque()
+        self._addresses: list[str] = [endpoint.host] if endpoint.numeric else []
+        self._resolved_at: float | None = None
+        self._resolving = False
+        self._turn = 0
+        self._dial_waiting: c.Dial | None = None
+
+    # -- the host's side -----------------------------------------------------------------
+
+    def start(self) -> None:
+        """Find the session, look at the path, and begin to dial."""
+        events: list[e.Event] = []
+        if self.address is not None:
+            self.path = self._world.path_to(self.address)
+            if self.path is None:
+                events.append(e.PathChanged(usable=False))
+        if self._stored is not None:
+            events.append(e.SessionFound())
+        self.feed(*events, e.Asked(e.Ask.CONNECT))
+
+    def ask(self, what: e.Ask) -> None:
+        """The host wants something.
+
+        Raises:
+            Refused: the state forbids it.
+        """
+        self.feed(e.Asked(what))
+
+    def request(self, kind: Kind, code: str, timeout_s: float, settle: Settle) -> Asked:
+        """Queue a request; `settle` is called exactly once, with the reply or the error.
+
+        Raises:
+            QueueFull, RequestTooLarge: it was not queued.
+        """
+        now = self._world.now()
+        asked = Asked(Request(kind, code), now, now + timeout_s, settle)
+        encode(
+            asked.request, self.exchange.dialect
+        )  # a request over the limit is refused here, not on the link
+        self.exchange.submit(asked, now)
+        self._pump()
+        self._world.arm(self)
+        return asked
+
+    def withdraw(self, asked: Asked) -> None:
+        """The caller no longer waits. What was sent runs on; its reply will be dropped."""
+        asked.settle = None
+
+    def close(self) -> None:
+        """Let the image go: every link aborted, every request settled. The journal keeps the last state."""
+        self._inbox.clear()
+        self.exchange.close("the supervisor was closed")
+        self._world.call_off_scouts(self)
+        for gen in list(self._world.local_addresses(self)):
+            self._world.abort_link(self, gen)
+
+    # -- the world's side ----------------------------------------------------------------
+
+    @property
+    def address(self) -> str | None:
+        """The numeric address to dial next; None while the name is unresolved."""
+        return self._addresses[self._turn % len(self._addresses)] if self._addresses else None
+
+    def deadline(self) -> float | None:
+        """When `wake` must be called at the latest."""
+        times = (self.connection.deadline(), self.exchange.deadline())
+        return min((t for t in times if t is not None), default=None)
+
+    def wake(self) -> None:
+        """The deadline has come."""
+        now = self._world.now()
+        self.exchange.expire(now, f"{self.connection.state.lower()}: {self.connection.reason}")
+        due = self.connection.deadline()
+        if due is not None and now >= due:
+            self.feed(e.Tick())
+        else:
+            self._world.arm(self)
+
+    def feed(self, *events: e.Event) -> None:
+        """Let the machine take in what happened, carry out what it decides, arm the next deadline.
+
+        Raises:
+            Refused: only for what a host asked.
+        """
+        self._inbox.extend(events)
+        if self._running:
+            return
+        self._running = True
+        try:
+            while self._inbox:
+                for command in self.connection.receive(self._inbox.popleft(), self._world.now()):
+                    self._carry_out(command)
+            self._pump()
+        finally:
+            self._running = False
+        self._world.arm(self)
+
+    def link_down(self, gen: int, cause: Cause, detail: str = "") -> None:
+        """A link ended by itself."""
+        self.exchange.link_gone(gen, detail or cause)
+        self.feed(e.LinkDown(gen, cause, detail))
+
+    def replied(self, gen: int, frames: list[bytes]) -> None:
+        """A message came in on link `gen`."""
+        asked = self.exchange.outstanding(gen)
+        if asked is None or len(frames) != _FRAMES or frames[1] or frames[0] != asked.request.id.encode():
+            self._stray(gen, frames)
+            return
+        outcome = self._read(frames[2])
+        if isinstance(outcome, UnsupportedVersion):
+            self.exchange.answered(gen, outcome, self._world.now())
+            self._world.abort_link(self, gen)
+            self.link_down(gen, Cause.VERSION, outcome.version)
+            return
+        if isinstance(outcome, MalformedReply) and asked.request.kind is Kind.PING:
+            self._hang_up(gen, outcome)
+            return
+        met = outcome.identity if isinstance(outcome, Reply) else Identity()
+        dialect = outcome.dialect if isinstance(outcome, Reply | DialectError) else None
+        both = asked.request.kind is Kind.PING and self.exchange.dialect is None
+        if dialect is not None:
+            self.exchange.dialect = dialect
+        self.exchange.answered(gen, outcome, self._world.now())
+        if both and isinstance(outcome, DialectError):
+            # A strict image refused the two-shaped ping; its error says which shape it wants.
+            self._ping(gen)
+            return
+        self.feed(e.InFlight(gen, busy=False), e.Answered(gen, met))
+
+    def resolved(self, addresses: list[str], problem: str = "") -> None:
+        """The name server answered, or did not (`problem`)."""
+        self._resolving = False
+        if addresses:
+            self._addresses, self._resolved_at = addresses, self._world.now()
+            self.path = self._world.path_to(addresses[self._turn % len(addresses)])
+            if (self.path is not None) != self.connection.path_usable:
+                self.feed(e.PathChanged(usable=self.path is not None, detail=_describe(None, self.path)))
+        waiting, self._dial_waiting = self._dial_waiting, None
+        if waiting is not None and addresses:
+            self._open(waiting)
+        elif waiting is not None:
+            self.link_down(waiting.gen, Cause.NAME, problem)
+
+    def look_at_path(self) -> None:
+        """Something in the network changed: is our path another one now?"""
+        if self.address is None:
+            return  # no path is known to a name that was never resolved; dialling asks again
+        old, self.path = self.path, self._world.path_to(self.address)
+        if self.path != old:
+            self.feed(e.PathChanged(usable=self.path is not None, detail=_describe(old, self.path)))
+
+    def durable(self, *, saved: bool) -> None:
+        """The oldest transition not yet told is on disk, or has been given up: tell it."""
+        change = self._unpublished.popleft()
+        self._on_change(change if saved else replace(change, durable=False))
+
+    # -- carrying out --------------------------------------------------------------------
+
+    def _carry_out(self, command: c.Command) -> None:  # noqa: C901, PLR0912 - one arm per command
+        match command:
+            case c.Dial():
+                self._dial(command)
+            case c.Abort(gen):
+                self._world.abort_link(self, gen)
+                self.exchange.link_gone(gen, f"the link was given up: {self.connection.reason}")
+            case c.Ping(gen):
+                self._ping(gen)
+            case c.Inspect(gen):
+                if (vitals := self._world.vitals(self, gen)) is not None:
+                    self._inbox.append(vitals)
+            case c.Scout(timeout_s):
+                if self.address is not None:
+                    self._world.scout(self, self.address, timeout_s)
+            case c.CallOffScouts():
+                self._world.call_off_scouts(self)
+            case c.Serve(gen):
+                self.exchange.serving = gen
+            case c.ReadSession():
+                owner = Identity(self._stored.identity) if self._stored else Identity()
+                self._inbox.append(e.SessionRestored(owner) if self._stored else e.SessionAbsent())
+            case c.ArchiveSession():
+                self._stored, self._session = None, uuid.uuid4().hex
+            case c.Announce():
+                self._announce(command)
+            case c.Report():
+                pass  # whoever shows reasons looks at them when drawing
+
+    def _dial(self, command: c.Dial) -> None:
+        if self.endpoint.numeric:
+            self._open(command)
+            return
+        age = None if self._resolved_at is None else self._world.now() - self._resolved_at
+        if self._addresses:
+            self._turn += 1
+            self._open(command)
+        else:
+            self._dial_waiting = command
+        if not self._resolving and (age is None or age > RESOLVE_FRESH_S):
+            self._resolving = True
+            self._world.resolve(self)
+
+    def _open(self, command: c.Dial) -> None:
+        address = self.address
+        dial = self.connection.search.attempt_of(command.gen)
+        if address is not None and dial is not None:
+            self._world.open_link(self, command.gen, address, fresh_context=command.fresh_context)
+
+    def _ping(self, gen: int) -> None:
+        slot = self.exchange.ping(gen, self._world.now())
+        if slot is not None:
+            self._send(gen, slot)
+
+    def _pump(self) -> None:
+        """Hand the next waiting request over, if the image is free for it."""
+        slot = self.exchange.due(self._world.now())
+        if slot is not None and self.exchange.serving is not None:
+            self._send(self.exchange.serving, slot)
+
+    def _send(self, gen: int, slot: Slot) -> None:
+        slot.asked.sent_wall = self._world.wall()
+        self._world.send(self, gen, slot.asked.request.id, slot.frame)
+        self.feed(e.InFlight(gen, busy=True))
+
+    def _read(self, payload: bytes) -> Reply | ImageError:
+        try:
+            return decode(payload)
+        except ImageError as problem:
+            return problem
+
+    def _stray(self, gen: int, frames: list[bytes]) -> None:
+        """Not the reply that is outstanding. A wrong envelope is a wrong program; a wrong id is only late."""
+        self.strays += 1
+        if len(frames) != _FRAMES or frames[1]:
+            self._hang_up(
+                gen, MalformedReply(f"{len(frames)} frames where {_FRAMES} were expected", frames[0][:60])
+            )
+
+    def _hang_up(self, gen: int, problem: MalformedReply) -> None:
+        self.exchange.answered(gen, problem, self._world.now())
+        self._world.abort_link(self, gen)
+        self.link_down(gen, Cause.PROTOCOL, problem.problem)
+
+    def _announce(self, said: c.Announce) -> None:
+        now, wall = self._world.now(), self._world.wall()
+        seq, self._seq = self._seq, self._seq + 1
+        endpoint = str(self.endpoint)
+        change = Change(
+            self.key,
+            endpoint,
+            seq,
+            said.source,
+            said.trigger,
+            said.target,
+            said.reason,
+            said.detail,
+            wall,
+            now,
+        )
+        self._unpublished.append(change)
+        record = TransitionRecord(
+            image=self.key,
+            endpoint=endpoint,
+            session=self._session,
+            seq=seq,
+            at=wall,
+            source=said.source,
+            trigger=said.trigger,
+            target=said.target,
+            reason=said.reason,
+            detail=said.detail[:MAX_DETAIL_CHARS],
+            identity=self.connection.identity.image_id,
+            dialect=self.exchange.dialect,
+        )
+        self._world.record(self, record)
+        if said.trigger.startswith("image_answered"):
+            self._world.proven(self)
+
+
+def _describe(old: Path | None, new: Path | None) -> str:
+    if new is None:
+        return f"{old.interface} no longer leads there" if old else "no interface leads there"
+    if old is None:
+        return f"{new.interface} leads there now"
+    if old.interface != new.interface:
+        return f"{old.interface} gave way to {new.interface}"
+    return f"{new.interface} changed its address or gateway"

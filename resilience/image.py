@@ -1,0 +1,219 @@
+"""An image as its host sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from machines import Ask, Reason, State
+from machines.table import LIVE
+from resilience.change import Change
+from resilience.core import ImageCore
+from resilience.errors import ResilienceError, UsageError
+from resilience.exchange import Asked, Settle
+from resilience.limits import DEFAULT_TIMEOUT_S, MAX_SUBSCRIBER_BACKLOG, MAX_TIMEOUT_S
+from resilience.network.snapshot import Path
+from resilience.wire import Kind, Reply
+
+
+class Image:
+    """One Smalltalk image: its state, and the requests one can make of it.
+
+    Obtained from `Supervisor.connect`. Properties are plain looks and cost nothing.
+    """
+
+    def __init__(self, core: ImageCore) -> None:
+        self._core = core
+        self._state = State.FRESH
+        self._subscribers: set[asyncio.Queue[Change]] = set()
+
+    # -- looking -------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """`host:port`, as in the journal."""
+        return self._core.key
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint, normalised."""
+        return str(self._core.endpoint)
+
+    @property
+    def state(self) -> State:
+        """Where the image stands, as far as it is journaled (law 14)."""
+        return self._state
+
+    @property
+    def reason(self) -> Reason:
+        """Why it stands there."""
+        return self._core.connection.reason
+
+    @property
+    def detail(self) -> str:
+        """More words to the reason, perhaps none."""
+        return self._core.connection.detail
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is outstanding."""
+        return self._core.connection.busy
+
+    @property
+    def path(self) -> Path | None:
+        """Local address, interface and gateway on the way there; None: no way."""
+        return self._core.path
+
+    @property
+    def attempt(self) -> int:
+        """Dials since the link was lost."""
+        return self._core.connection.search.attempt
+
+    @property
+    def next_try_s(self) -> float | None:
+        """Seconds until the next try; None while nothing is being tried."""
+        at = self._core.connection.search.next_try_at
+        return None if at is None else max(0.0, at - time.monotonic())
+
+    # -- asking --------------------------------------------------------------------------
+
+    async def evaluate(self, code: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Reply:  # noqa: ASYNC109 - part of the contract
+        """Have the image evaluate `code`, at most once.
+
+        While the image is not connected the request waits; `timeout` (seconds) covers
+        waiting and running.
+
+        Raises:
+            EvaluationError: the image ran it and reports an error.
+            UnsupportedRequest: it does not evaluate; not done.
+            MalformedReply, ReplyTooLarge: it ran, and the reply cannot be used.
+            Expired: never handed to the image; not done.
+            OutcomeUnknown: handed over, and no reply came. Never sent again.
+            QueueFull, RequestTooLarge: refused here; not done.
+        """
+        reply, _ = await self._ask(Kind.EVALUATE, code, timeout)
+        return reply
+
+    async def ping(self, *, timeout: float = DEFAULT_TIMEOUT_S) -> float:  # noqa: ASYNC109 - same
+        """Seconds from sending a ping to the image's answer.
+
+        Raises:
+            Expired, LinkLost: no answer within `timeout` seconds; asking again is safe.
+            QueueFull: too many requests wait already.
+        """
+        _, asked = await self._ask(Kind.PING, "", timeout)
+        return (asked.answered_at or 0.0) - (asked.sent_at or 0.0)
+
+    def submit_ping(self, timeout_s: float, settle: Settle) -> Asked:
+        """Ask for a ping without waiting: `settle` is called once, with the reply or the error.
+
+        Raises:
+            QueueFull: too many requests wait already.
+        """
+        return self._core.request(Kind.PING, "", timeout_s, settle)
+
+    async def _ask(self, kind: Kind, code: str, timeout_s: float) -> tuple[Reply, Asked]:
+        if not 0 < timeout_s <= MAX_TIMEOUT_S:
+            raise UsageError(
+                f"a timeout is more than 0 and at most {MAX_TIMEOUT_S:.0f} seconds, not {timeout_s}"
+            )
+        done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: Reply | ResilienceError, _: Asked) -> None:
+            if done.done():
+                return
+            if isinstance(outcome, ResilienceError):
+                done.set_exception(outcome)
+            else:
+                done.set_result(outcome)
+
+        asked = self._core.request(kind, code, timeout_s, settle)
+        try:
+            return await done, asked
+        except asyncio.CancelledError:
+            self._core.withdraw(asked)
+            raise
+
+    # -- waiting -------------------------------------------------------------------------
+
+    async def wait_for(self, *states: State, timeout: float | None = None) -> State:  # noqa: ASYNC109 - part of the contract
+        """Wait until the image stands in one of `states`; Modified counts as Connected.
+
+        Raises:
+            TimeoutError: it did not within `timeout` seconds.
+        """
+        wanted = set(states) | (LIVE if State.CONNECTED in states else set())
+        queue = self._subscribe()
+        try:
+            async with asyncio.timeout(timeout):
+                while self._state not in wanted:
+                    await queue.get()
+        except TimeoutError:
+            names = " or ".join(states)
+            raise TimeoutError(
+                f"{self.name} is {self._state} ({self.reason}), not {names}, after {timeout} s"
+            ) from None
+        finally:
+            self._subscribers.discard(queue)
+        return self._state
+
+    async def changes(self) -> AsyncIterator[Change]:
+        """Every transition from now on, each after it is durable. A reader far behind loses the oldest."""
+        queue = self._subscribe()
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._subscribers.discard(queue)
+
+    def _subscribe(self) -> asyncio.Queue[Change]:
+        queue: asyncio.Queue[Change] = asyncio.Queue(MAX_SUBSCRIBER_BACKLOG)
+        self._subscribers.add(queue)
+        return queue
+
+    def publish(self, change: Change) -> None:
+        """Called by the supervisor: a transition is durable."""
+        self._state = change.target
+        for queue in self._subscribers:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(change)
+
+    # -- deciding ------------------------------------------------------------------------
+
+    def retry(self) -> None:
+        """Try again now, whatever the schedule says; also the first way out of Failed and Orphaned."""
+        self._core.ask(Ask.RETRY)
+
+    def disconnect(self) -> None:
+        """Drop the link and stop dialling; the session stays. A request in flight ends as `OutcomeUnknown`.
+
+        Raises:
+            Refused: there is nothing to disconnect (Failed, Orphaned).
+        """
+        self._core.ask(Ask.DISCONNECT)
+
+    def reconnect(self) -> None:
+        """Dial again after `disconnect`.
+
+        Raises:
+            Refused: the image is Failed or Orphaned; choose a way out instead.
+        """
+        self._core.ask(Ask.CONNECT)
+
+    def adopt(self) -> None:
+        """Orphaned: the image that answers now continues this session.
+
+        Raises:
+            Refused: the image is not Orphaned.
+        """
+        self._core.ask(Ask.ADOPT)
+
+    def start_fresh(self) -> None:
+        """Failed or Orphaned: archive the session and begin a new one.
+
+        Raises:
+            Refused: there is no need to.
+        """
+        self._core.ask(Ask.START_FRESH)

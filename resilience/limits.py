@@ -1,0 +1,80 @@
+"""Every bound on what comes from outside, and every duration of the runtime, with its reason."""
+
+from __future__ import annotations
+
+import sys
+
+MAX_MESSAGE_BYTES = 10 * 1024 * 1024
+"""The protocol documents' limit for one message, either way."""
+
+TRANSPORT_SLACK_BYTES = 6 * 1024 * 1024
+"""libzmq drops the whole connection on an oversized frame; a reply slightly over is read and named."""
+
+MAX_QUEUED_REQUESTS = 256
+"""Requests of one image that may wait for a connection."""
+
+MAX_DETAIL_CHARS = 300
+"""How much of a transition's detail is journaled."""
+
+MAX_ERROR_CHARS = 4_000
+"""How much of an image's error text is kept."""
+
+MAX_FRAMES_PER_WAKE = 64
+"""So many messages of one link are read before other links get their turn."""
+
+MAX_HOST_CHARS = 253
+"""RFC 1035 section 2.3.4."""
+
+DEFAULT_TIMEOUT_S = 5.0
+"""Today's STUI client waits 5 s."""
+
+MAX_TIMEOUT_S = 3_600.0
+"""One hour; the stock image forgets its sessions after the same time."""
+
+PROBE_TIMEOUT_S = 0.5
+"""A `watch --probe` ping that is not answered by then is reported as failed."""
+
+TICKS_PER_SECOND = 4
+"""The supervisor looks at clocks and crowd four times a second: a suspend is seen within 250 ms of waking."""
+
+HAS_TCP_INFO = sys.platform == "linux"
+"""The kernel tells when a connection was last heard. Elsewhere libzmq's own heartbeat timeout decides."""
+
+HEARTBEAT_TIMEOUT_MS = 30_000 if HAS_TCP_INFO else 2_000
+"""libzmq counts whole messages only, so a tight timeout kills a healthy long transfer (libzmq#2709). Where
+the kernel tells of every segment, libzmq's timeout is the backstop behind `machines.liveness.judge`."""
+
+TCP_USER_TIMEOUT_MS = 20_000
+"""Bytes unacknowledged for so long end the connection in the kernel. Not tighter: a link that is only suspect
+may still deliver its reply, and the judgement that dials beside it takes less than a second anyway."""
+
+HANDSHAKE_IVL_MS = 4_000
+CONNECT_TIMEOUT_MS = 4_000
+"""Backstops behind the machine's own deadlines (`machines.policy`), should our process be stalled."""
+
+SEND_HWM = 4
+RECV_HWM = 64
+"""One request is outstanding per link; more in the pipes than this can only be a flood."""
+
+RESOLVE_FRESH_S = 5.0
+"""A resolved address is used for so long before the name is looked up again beside the dial."""
+
+RESOLVE_TIMEOUT_S = 5.0
+
+PATH_PROVEN_GAP_S = 0.5
+"""One image's answer wakes the others on its path at most this often."""
+
+JOURNAL_RETRY_S = 2.0
+"""After a failed commit the disk is tried again this much later."""
+
+MAX_UNSAVED = 4_096
+"""Transitions that wait for a broken disk; beyond it they are announced and not kept."""
+
+MAX_SUBSCRIBER_BACKLOG = 1_024
+"""Changes that a slow reader of `changes()` may be behind; the oldest go first, and it is told."""
+
+DESCRIPTORS_PER_LINK = 8
+"""A link takes 4 descriptors (bare pyzmq), our copy of its connection one, scouts a few."""
+
+SPARE_DESCRIPTORS = 32
+"""Kept free for the host, the journal and the network monitor."""

@@ -1,0 +1,149 @@
+"""The supervisor: the asyncio shell around all images. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path as FilePath
+from types import TracebackType
+from typing import Self
+
+from machines import Policy
+from resilience import shapes  # noqa: F401 - pydantic is imported now, not when the first reply waits
+from resilience.change import Change
+from resilience.core import ImageCore
+from resilience.endpoint import parse_endpoint
+from resilience.errors import UsageError
+from resilience.image import Image
+from resilience.recorder import Recorder
+from resilience.world import RealWorld
+from store import History, StoreError, default_data_dir
+
+
+def _read_only(data_dir: FilePath) -> History | None:
+    """What cannot be written may still be read: the last sessions are found all the same."""
+    try:
+        return History.open(data_dir, read_only=True)
+    except StoreError:
+        return None
+
+
+class Supervisor:
+    """Keeps the connections of any number of images; an async context manager.
+
+    Args:
+        data_dir: where the journal lives; None is the platform's user-data directory.
+        policy: how patient to be; the defaults keep the promises of the documentation.
+        on_notice: called with one line whenever something the user should know happens
+            that is no transition (the disk fails, the disk works again).
+
+    Leaving the context aborts every link, settles every waiting request and returns
+    once the journal is on disk.
+    """
+
+    def __init__(
+        self,
+        data_dir: FilePath | str | None = None,
+        *,
+        policy: Policy | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self._data_dir = FilePath(data_dir) if data_dir is not None else default_data_dir()
+        self._policy = policy or Policy()
+        self._on_notice = on_notice or (lambda _: None)
+        self._random = random.Random()  # noqa: S311 - jitter, not secrets
+        self._images: dict[str, Image] = {}
+        self._listeners: list[Callable[[Change], None]] = []
+        self._history: History | None = None
+        self._recorder: Recorder | None = None
+        self._world: RealWorld | None = None
+        self._seqs: dict[str, int] = {}
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        trouble: str | None = None
+        try:
+            self._history = await asyncio.to_thread(History.open, self._data_dir)
+        except StoreError as problem:
+            trouble = str(problem)
+            self._on_notice(f"not durable: {trouble}")
+            self._history = await asyncio.to_thread(_read_only, self._data_dir)
+        self._world = RealWorld(loop)
+        writable = self._history if trouble is None else None
+        self._recorder = self._world.recorder = Recorder(writable, loop, self._trouble_changed, trouble)
+        self._world.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let every image go and return when the journal is on disk."""
+        world, self._world = self._world, None
+        if world is None:
+            return
+        world.close()
+        if self._recorder is not None:
+            # Shielded: an impatient second interrupt must not cut the last sync short.
+            await asyncio.shield(asyncio.to_thread(self._recorder.close))
+            await asyncio.sleep(0)  # what the last sync released is still told
+
+    # -- images --------------------------------------------------------------------------
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Every image, in the order they were added."""
+        return tuple(self._images.values())
+
+    @property
+    def trouble(self) -> str | None:
+        """Why transitions are not durable; None while they are."""
+        return self._recorder.trouble if self._recorder is not None else None
+
+    async def connect(self, endpoint: str) -> Image:
+        """Add the image at `endpoint` and begin to dial it; does not wait for the network.
+
+        Adding an endpoint twice gives the same image.
+
+        Raises:
+            BadEndpoint: it is not `tcp://host:port`.
+            UsageError: the supervisor is not running.
+        """
+        where = parse_endpoint(endpoint)
+        world = self._world
+        if world is None:
+            raise UsageError(
+                "the supervisor is not running; use it as `async with resilience.Supervisor() as s:`"
+            )
+        if where.key in self._images:
+            return self._images[where.key]
+        stored = self._history.last(where.key) if self._history is not None else None
+        seq = self._history.next_seq(where.key) if self._history is not None else 1
+        core = ImageCore(
+            endpoint=where,
+            world=world,
+            random=self._random,
+            policy=self._policy,
+            stored=stored,
+            next_seq=seq,
+            on_change=self._published,
+        )
+        image = self._images[where.key] = Image(core)
+        world.cores[where.key] = core
+        core.start()
+        return image
+
+    def on_change(self, listener: Callable[[Change], None]) -> None:
+        """Call `listener` for every change of every image, on the loop, after it is durable."""
+        self._listeners.append(listener)
+
+    def _published(self, change: Change) -> None:
+        self._images[change.image].publish(change)
+        for listener in self._listeners:
+            listener(change)
+
+    def _trouble_changed(self, trouble: str | None) -> None:
+        self._on_notice("durable again: the disk works" if trouble is None else f"not durable: {trouble}")
