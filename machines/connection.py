@@ -1,13 +1,8 @@
 """One image's connection, sans-IO: facts and `now` go in, commands and one next deadline come out.
 
-The state moves only through the table (`machines.standing`). Around it this class
-keeps what the table cannot say: which links exist, what is being tried, and when
-to look again. At most three links are alive at once, each with its own generation:
-
-* `live`   proved itself with an answer and serves requests; while the state is
-           Reconnecting it is only kept because it may yet survive the outage;
-* `dial`   (in `search`) the one fresh attempt under way; its first answer makes it `live`;
-* `drain`  a replaced link that may still deliver the reply of its last request.
+The state moves only through the table (`machines.standing`), links are held and
+served in `machines.holding`, the search for the image is `machines.search`. What
+stands here is what each fact means.
 """
 
 from __future__ import annotations
@@ -16,32 +11,25 @@ from random import Random
 
 from machines import commands as c
 from machines import events as e
-from machines.links import DrainingLink, LiveLink
+from machines.holding import Holding
+from machines.links import LiveLink
 from machines.liveness import Verdict, judge
 from machines.machine import Refused, allows
 from machines.policy import Policy
 from machines.reasons import REASON_OF, Cause, Reason
-from machines.search import DialAttempt, Phase, Search
-from machines.standing import Standing
+from machines.search import DialAttempt, Phase
 from machines.table import DIALLING, LIVE, State, Trigger
 
 
-class Connection(Standing):
+class Connection(Holding):
     """The machine of one image. Not thread-safe: one loop owns it."""
 
     def __init__(self, random: Random, policy: Policy | None = None) -> None:
-        self._out: list[c.Command] = []
-        super().__init__(self._out)
-        self.policy = policy or Policy()
+        super().__init__(random, policy or Policy())
         self.wanted = False
         self.path_usable = True
-        self.live: LiveLink | None = None
-        self.drain: DrainingLink | None = None
-        self.search = Search(random, self.policy, self._out)
-        self._serving: int | None = None
         self._met: e.Identity | None = None
         self._failed_by_network = False
-        self._lost_at = 0.0
 
     # -- the two questions a shell asks ------------------------------------------------
 
@@ -76,7 +64,7 @@ class Connection(Standing):
             case e.LinkDown(gen, cause, detail):
                 self._link_down(gen, cause, detail, now)
             case e.InFlight(gen, busy):
-                self._in_flight(gen, now, busy=busy)
+                self.in_flight(gen, now, busy=busy)
             case e.Vitals():
                 self._vitals(event, now)
             case e.Scouted(found, took_s):
@@ -91,7 +79,7 @@ class Connection(Standing):
             case e.Woke(slept_s):
                 self._woke(slept_s, now)
             case e.Stalled():
-                self._excuse(now)
+                self.excuse(now)
             case e.Tick():
                 self._tick(now)
         out = tuple(self._out)
@@ -108,53 +96,6 @@ class Connection(Standing):
         )
         return min((t for t in times if t is not None), default=None)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a request is outstanding on the link that serves."""
-        return self.live is not None and self.live.busy_since is not None
-
-    # -- claiming and giving up --------------------------------------------------------
-
-    def _serve(self, gen: int | None) -> None:
-        if gen != self._serving:
-            self._serving = gen
-            self._out.append(c.Serve(gen))
-
-    def _connected(self, reason: Reason, *, resumed: bool = False) -> None:
-        """The present `live` link is proven; every tried alternative is called off."""
-        self.search.stop()
-        self.search.forget_failures()
-        self.proven(reason, resumed=resumed)
-        if self.live is not None and self.state in LIVE:
-            self.live.suspect_since = None
-            self._serve(self.live.gen)
-
-    def _lost(self, trigger: Trigger, reason: Reason, detail: str, now: float) -> None:
-        """Claim a link no longer: requests wait from here on, even if the link itself is kept for now."""
-        self._serve(None)
-        if self.state in LIVE:
-            self.move(trigger, reason, detail)
-            self._lost_at = now
-            self.search.begin_anew(now)
-
-    def _fail(self, trigger: Trigger, reason: Reason, detail: str, *, by_network: bool = False) -> None:
-        self.move(trigger, reason, detail)
-        self._failed_by_network = by_network
-        self._drop_links()
-
-    def _drop_links(self) -> None:
-        self.search.stop()
-        self._serve(None)
-        self._end_drain()
-        if self.live is not None:
-            self._out.append(c.Abort(self.live.gen))
-            self.live = None
-
-    def _end_drain(self) -> None:
-        if self.drain is not None:
-            self._out.append(c.Abort(self.drain.gen))
-            self.drain = None
-
     # -- the host ----------------------------------------------------------------------
 
     def _asked(self, what: e.Ask, now: float) -> None:
@@ -163,13 +104,13 @@ class Connection(Standing):
                 if self.state not in DIALLING | LIVE:
                     raise Refused(self.state, Trigger.IMAGE_ANSWERED)
                 self.wanted = True
-                self._lost_at = now
+                self.lost_at = now
                 self._begin(now)
             case e.Ask.DISCONNECT:
                 if allows(self.state, Trigger.DISCONNECT):
                     self.move(Trigger.DISCONNECT, Reason.BY_USER)
                 self.wanted = False  # where nothing is connected it still means: stay away
-                self._drop_links()
+                self.drop_links()
             case e.Ask.RETRY if self.state in DIALLING:
                 self.wanted = True
                 self._search_anew(now)
@@ -186,7 +127,7 @@ class Connection(Standing):
 
     def _way_out(self, trigger: Trigger, now: float) -> None:
         self.move(trigger, Reason.RESTORING if trigger is Trigger.RESTORE else Reason.BY_USER)
-        self._lost_at = now
+        self.lost_at = now
         if trigger is Trigger.RESTORE:
             self._out.append(c.ReadSession())
         if trigger in (Trigger.START_FRESH, Trigger.ARCHIVE):
@@ -215,6 +156,11 @@ class Connection(Standing):
         else:
             self._not_yet(Cause.NO_ROUTE, "", now)
 
+    def _fail(self, trigger: Trigger, reason: Reason, detail: str, *, by_network: bool = False) -> None:
+        self.move(trigger, reason, detail)
+        self._failed_by_network = by_network
+        self.drop_links()
+
     # -- trying ------------------------------------------------------------------------
 
     def _begin(self, now: float) -> None:
@@ -242,7 +188,7 @@ class Connection(Standing):
         reason = REASON_OF[cause] if self.path_usable else Reason.WAITING
         if allows(self.state, Trigger.DIAL_FAILED):
             self.move(Trigger.DIAL_FAILED, reason, detail)
-            self._lost_at = now
+            self.lost_at = now
             self.search.begin_anew(now)
         elif self.state is State.RECONNECTING:
             self.report(reason, detail)
@@ -275,24 +221,13 @@ class Connection(Standing):
 
     def _answered(self, gen: int, identity: e.Identity, now: float) -> None:
         if self.drain is not None and self.drain.gen == gen:
-            self._end_drain()  # its one reply has come
+            self.end_drain()  # its one reply has come
         elif attempt := self.search.attempt_of(gen):
-            self._promote(attempt, now)
+            self.promote(attempt, now)
             self._prove(identity, now)
         elif self.live is not None and self.live.gen == gen:
             self.live.clean_since = now
             self._prove(identity, now)
-
-    def _promote(self, attempt: DialAttempt, now: float) -> None:
-        """The dial won; the link it replaces may finish its last reply."""
-        old = self.live
-        self.live = LiveLink(attempt.gen, now + self.policy.check_idle_s, clean_since=now)
-        self.search.dial = None
-        if old is not None and old.busy_since is not None:
-            self._end_drain()
-            self.drain = DrainingLink(old.gen, now + self.policy.drain_s)
-        elif old is not None:
-            self._out.append(c.Abort(old.gen))
 
     def _prove(self, met: e.Identity, now: float) -> None:
         """An answer came from `met` on the live link: is it our image, and what do we make of it?"""
@@ -305,25 +240,13 @@ class Connection(Standing):
         elif self.is_another(met):
             self._replaced(met)
         elif self.meet(met, now):
-            self._connected(Reason.RESTARTED)
+            self.connected(Reason.RESTARTED)
         else:
-            self._connected(Reason.SURVIVED if survived else Reason.ANSWERED)
+            self.connected(Reason.SURVIVED if survived else Reason.ANSWERED)
 
     def _replaced(self, met: e.Identity) -> None:
         self.move(Trigger.IMAGE_REPLACED, Reason.OTHER_IMAGE, f"{met.image_id}, not {self.identity.image_id}")
-        self._drop_links()
-
-    def _in_flight(self, gen: int, now: float, *, busy: bool) -> None:
-        link = self.live
-        if link is None or link.gen != gen:
-            return
-        if not busy:
-            link.busy_since = None
-            if self.state in LIVE and self.reason is Reason.BUSY:
-                self.report_settled()
-        elif link.busy_since is None:
-            link.busy_since = now
-            link.check_at = min(link.check_at, now + self.policy.check_busy_s)
+        self.drop_links()
 
     def _link_down(self, gen: int, cause: Cause, detail: str, now: float) -> None:
         if self.drain is not None and self.drain.gen == gen:
@@ -332,7 +255,7 @@ class Connection(Standing):
             self._dial_failed(cause, detail, now)
         elif self.live is not None and self.live.gen == gen:
             self.live = None
-            self._lost(
+            self.lost(
                 Trigger.LINK_LOST, REASON_OF[cause] if self.path_usable else Reason.WAITING, detail, now
             )
             self._begin(now)
@@ -340,7 +263,7 @@ class Connection(Standing):
     def _address_gone(self, gen: int, detail: str, now: float) -> None:
         """The 4-tuple is dead: nothing to probe, nothing to drain (law 8)."""
         if self.drain is not None and self.drain.gen == gen:
-            self._end_drain()
+            self.end_drain()
         if self.search.attempt_of(gen):
             self.search.abort_dial()
             self._dial_failed(Cause.CLOSED, detail, now)
@@ -350,16 +273,10 @@ class Connection(Standing):
             self._out.append(c.Abort(gen))
             self.live = None
             reason = Reason.ADDRESS_GONE if self.path_usable else Reason.WAITING
-            self._lost(Trigger.LINK_LOST, reason, detail, now)
+            self.lost(Trigger.LINK_LOST, reason, detail, now)
             self._begin(now)
 
     # -- signs of life -----------------------------------------------------------------
-
-    def _hedge(self, link: LiveLink, now: float) -> None:
-        """Ask the link for a sign of life; whoever answers first, it or a dial beside it, wins."""
-        link.suspect(now, self.policy)
-        if link.busy_since is None:
-            self._out.append(c.Ping(link.gen))
 
     def _vitals(self, seen: e.Vitals, now: float) -> None:
         attempt, link = self.search.attempt_of(seen.gen), self.live
@@ -376,8 +293,8 @@ class Connection(Standing):
             self._spoke_again(link)
         elif verdict is not Verdict.WELL and self.state in LIVE:
             cause = Cause.FROZEN if link.frozen else Cause.SILENT
-            self._hedge(link, now)
-            self._lost(Trigger.LINK_SILENT, REASON_OF[cause], "", now)
+            self.hedge(link, now)
+            self.lost(Trigger.LINK_SILENT, REASON_OF[cause], "", now)
             self.search.cause = cause
             if self.search.dial is None:
                 self.search.start_dial(now)
@@ -392,7 +309,7 @@ class Connection(Standing):
         if self.state is State.RESTORING:
             link.suspect_since = None
         elif self.state in LIVE or self.state is State.RECONNECTING:
-            self._connected(Reason.SURVIVED, resumed=True)
+            self.connected(Reason.SURVIVED, resumed=True)
 
     def _dial_vitals(self, attempt: DialAttempt, seen: e.Vitals, now: float) -> None:
         """A dial whose ping is unanswered: wait as long as the carrier lives, and name it."""
@@ -410,34 +327,28 @@ class Connection(Standing):
         if not usable:
             self.search.abort_dial()
             if self.live is not None:
-                self._hedge(self.live, now)
-                self._lost(Trigger.PATH_LOST, Reason.WAITING, detail, now)
+                self.hedge(self.live, now)
+                self.lost(Trigger.PATH_LOST, Reason.WAITING, detail, now)
             if self.wanted:
                 self._not_yet(Cause.NO_ROUTE, detail, now)
             return
         self.search.forget_path()
         if self.state is State.FAILED and self._failed_by_network and self.wanted:
             self.move(Trigger.NETWORK_CHANGED, Reason.NETWORK_CHANGED, detail)
-            self._lost_at = now
+            self.lost_at = now
         elif self.state is State.RECONNECTING:
             self.report(Reason.DIALLING, detail)
         if self.live is not None:
-            self._hedge(self.live, now)
+            self.hedge(self.live, now)
         self._search_anew(now)
-
-    def _excuse(self, now: float) -> None:
-        """What was not heard until now was our own fault."""
-        if self.live is not None:
-            self.live.clean_since = now
-        self.search.excuse(now)
 
     def _woke(self, slept_s: float, now: float) -> None:
         """Probe first: the link may have outlived a short sleep. Dial beside it if it stays mute."""
-        self._excuse(now)
+        self.excuse(now)
         if self.live is None:
             self._search_anew(now)
         else:
-            self._hedge(self.live, now)
+            self.hedge(self.live, now)
             self.search.begin_anew(now)
             self.search.next_try_at = now + self.policy.wake_grace_s
             self.report(Reason.WOKE, f"slept {slept_s:.0f} s")
@@ -448,7 +359,7 @@ class Connection(Standing):
         if self.state is not State.RECONNECTING:
             return None
         limits = (self.policy.gone_after_s, self.policy.give_up_after_s)
-        return self._lost_at + min(limit for limit in limits if limit is not None)
+        return self.lost_at + min(limit for limit in limits if limit is not None)
 
     def _tick(self, now: float) -> None:
         limit = self._limit_at()
@@ -456,7 +367,7 @@ class Connection(Standing):
             self._stop_at_limit(now)
             return
         if self.drain is not None and now >= self.drain.until:
-            self._end_drain()
+            self.end_drain()
         if (cause := self.search.overdue(now)) and self.search.dial is not None:
             self._out.append(c.Abort(self.search.dial.gen))
             self._dial_failed(cause, "", now, timed_out=True)
@@ -471,8 +382,8 @@ class Connection(Standing):
             self.search.try_again(now)
 
     def _stop_at_limit(self, now: float) -> None:
-        if now - self._lost_at >= self.policy.gone_after_s:
+        if now - self.lost_at >= self.policy.gone_after_s:
             self.move(Trigger.IMAGE_GONE, Reason.GONE)
-            self._drop_links()
+            self.drop_links()
         else:
             self._fail(Trigger.GAVE_UP, Reason.GAVE_UP, "", by_network=True)
