@@ -63,8 +63,8 @@ class Connection(Holding):
                 self._answered(gen, identity, now)
             case e.LinkDown(gen, cause, detail):
                 self._link_down(gen, cause, detail, now)
-            case e.InFlight(gen, busy):
-                self.in_flight(gen, now, busy=busy)
+            case e.InFlight(gen, busy, trivial):
+                self.in_flight(gen, now, busy=busy, trivial=trivial)
             case e.Vitals():
                 self._vitals(event, now)
             case e.Scouted(found, took_s):
@@ -91,6 +91,7 @@ class Connection(Holding):
         times = (
             *self.search.deadlines(),
             self.live.check_at if self.live else None,
+            self.live.ping_at if self.live and self.state in LIVE and not self.busy else None,
             self.drain.until if self.drain else None,
             self._limit_at(),
         )
@@ -298,12 +299,6 @@ class Connection(Holding):
             self.search.cause = cause
             if self.search.dial is None:
                 self.search.start_dial(now)
-        elif (
-            self.state in LIVE
-            and link.busy_since is not None
-            and now - link.busy_since >= self.policy.busy_after_s
-        ):
-            self.report(Reason.BUSY)
 
     def _spoke_again(self, link: LiveLink) -> None:
         if self.state is State.RESTORING:
@@ -375,9 +370,8 @@ class Connection(Holding):
         if attempt is not None and attempt.check_at is not None and now >= attempt.check_at:
             self._out.append(c.Inspect(attempt.gen))
             attempt.check_at = now + self.policy.check_busy_s
-        if self.live is not None and now >= self.live.check_at:
-            self._out.append(c.Inspect(self.live.gen))
-            self.live.set_next_check(now, self.policy)
+        if self.live is not None:
+            self.look_after(self.live, now)
         if self.search.next_try_at is not None and now >= self.search.next_try_at:
             self.search.try_again(now)
 

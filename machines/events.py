@@ -111,6 +111,8 @@ class InFlight:
 
     gen: int
     busy: bool
+    trivial: bool = False
+    """An image that is well answers this at once: it was a ping."""
 
 
 @dataclass(frozen=True, slots=True)

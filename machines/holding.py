@@ -79,6 +79,7 @@ class Holding(Standing):
         """The dial won; the link it replaces may finish its last reply."""
         old = self.live
         self.live = LiveLink(attempt.gen, now + self.policy.check_idle_s, clean_since=now)
+        self.live.ping_at = now + self.policy.ping_idle_s
         self.search.dial = None
         if old is not None and old.busy_since is not None:
             self.end_drain()
@@ -92,18 +93,32 @@ class Holding(Standing):
         if link.busy_since is None:
             self._out.append(c.Ping(link.gen))
 
-    def in_flight(self, gen: int, now: float, *, busy: bool) -> None:
+    def in_flight(self, gen: int, now: float, *, busy: bool, trivial: bool) -> None:
         """A request was handed to the link, or its slot is free again."""
         link = self.live
         if link is None or link.gen != gen:
             return
         if not busy:
             link.busy_since = None
-            if self.state in LIVE and self.reason is Reason.BUSY:
+            link.ping_at = now + self.policy.ping_idle_s
+            if self.state in LIVE and self.reason in (Reason.BUSY, Reason.NOT_ANSWERING):
                 self.report_settled()
         elif link.busy_since is None:
-            link.busy_since = now
+            link.busy_since, link.trivial = now, trivial
             link.check_at = min(link.check_at, now + self.policy.check_busy_s)
+
+    def look_after(self, link: LiveLink, now: float) -> None:
+        """The living link's own deadlines: look at the carrier, ask the idle image, name the busy one."""
+        if link.busy_since is None and self.state in LIVE and now >= link.ping_at:
+            link.ping_at = now + self.policy.ping_idle_s
+            self._out.append(c.Ping(link.gen))
+        if now < link.check_at:
+            return
+        self._out.append(c.Inspect(link.gen))
+        link.set_next_check(now, self.policy)
+        slow = link.busy_since is not None and now - link.busy_since >= self.policy.busy_after_s
+        if slow and self.state in LIVE:
+            self.report(Reason.NOT_ANSWERING if link.trivial else Reason.BUSY)
 
     def excuse(self, now: float) -> None:
         """What was not heard until now was our own fault."""

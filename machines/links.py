@@ -23,6 +23,10 @@ class LiveLink:
     suspect_since: float | None = None
     """Set while we dial beside it: data heard after this moment proves that it survived."""
     busy_since: float | None = None
+    trivial: bool = False
+    """What it is busy with is a ping."""
+    ping_at: float = 0.0
+    """When an idle link is asked for an answer next."""
     frozen: bool = False
     """When last looked at, the kernel at its far end answered and the process did not."""
 

@@ -39,7 +39,9 @@ class Policy:
     wake_grace_s: float = 0.25
     """After a suspend the old link is probed for so long before a dial starts beside it (law 6)."""
     busy_after_s: float = 1.0
-    """A request unanswered for this long on a living link is shown as "image busy"."""
+    """A request unanswered for this long on a living link is shown as "busy", a ping as "not answering"."""
+    ping_idle_s: float = 5.0
+    """An idle image is asked for an answer this often: heartbeats prove its process, not the image."""
     drain_s: float = 2.0
     """A replaced link with a request in flight may still deliver its reply for so long."""
     context_after: int = 4

@@ -21,6 +21,9 @@ from machines.schedule import Schedule
 _SOMEBODY_ANSWERED = frozenset({Cause.PROTOCOL, Cause.NO_HANDSHAKE, Cause.FROZEN, Cause.LOCAL, Cause.NAME})
 """After these a scout would tell nothing new: only another dial can."""
 
+PROOF_GAP_S = 0.1
+"""A thousand images come back within a second, and each is a proof; this many scouts per image are enough."""
+
 SCOUT_LEAD = 2.0
 SCOUT_SLACK_S = 0.02
 """A dial younger than twice a scout's round trip (and a scheduling slack) may still be on its way."""
@@ -62,6 +65,7 @@ class Search:
         self._out = out
         self._open_failures = 0
         self._timeouts = 0
+        self._proof_at = float("-inf")
         self._schedule = Schedule(random)
 
     @property
@@ -143,10 +147,12 @@ class Search:
 
     def path_proven(self, now: float) -> None:
         """The path works for others: look at once. A dial that may be half-way is left alone."""
-        self._schedule.reset(now)
         if self.dial is None:
+            self._schedule.reset(now)
             self.start_dial(now)
-        else:
+        elif now - self._proof_at >= PROOF_GAP_S:
+            self._proof_at = now
+            self._schedule.reset(now)
             self.scout(now)
 
     def accepted(self, attempt: DialAttempt, now: float) -> None:

@@ -65,6 +65,7 @@ class ImageCore:
         self._resolved_at: float | None = None
         self._resolving = False
         self._turn = 0
+        self._scouted_address: str | None = None
         self._dial_waiting: c.Dial | None = None
 
     # -- the host's side -----------------------------------------------------------------
@@ -149,10 +150,9 @@ class ImageCore:
             return
         self._running = True
         try:
-            while self._inbox:
+            while self._inbox or self._pump():
                 for command in self.connection.receive(self._inbox.popleft(), self._world.now()):
                     self._carry_out(command)
-            self._pump()
         finally:
             self._running = False
         self._world.arm(self)
@@ -189,6 +189,13 @@ class ImageCore:
             return
         self.feed(e.InFlight(gen, busy=False), e.Answered(gen, met))
 
+    def scouted(self, address: str, found: e.Scouted) -> None:
+        """A scout to `address` came back."""
+        if found.found is e.Scouting.OPEN and address in self._addresses:
+            self._turn = self._addresses.index(address)
+            self._scouted_address = address
+        self.feed(found)
+
     def resolved(self, addresses: list[str], problem: str = "") -> None:
         """The name server answered, or did not (`problem`)."""
         self._resolving = False
@@ -218,7 +225,7 @@ class ImageCore:
 
     # -- carrying out --------------------------------------------------------------------
 
-    def _carry_out(self, command: c.Command) -> None:  # noqa: C901, PLR0912 - one arm per command
+    def _carry_out(self, command: c.Command) -> None:  # noqa: C901 - one arm per command
         match command:
             case c.Dial():
                 self._dial(command)
@@ -231,8 +238,7 @@ class ImageCore:
                 if (vitals := self._world.vitals(self, gen)) is not None:
                     self._inbox.append(vitals)
             case c.Scout(timeout_s):
-                if self.address is not None:
-                    self._world.scout(self, self.address, timeout_s)
+                self._scout(timeout_s)
             case c.CallOffScouts():
                 self._world.call_off_scouts(self)
             case c.Serve(gen):
@@ -251,13 +257,25 @@ class ImageCore:
         if self.endpoint.numeric:
             self._open(command)
             return
-        age = None if self._resolved_at is None else self._world.now() - self._resolved_at
         if self._addresses:
-            self._turn += 1
+            if self._scouted_address != self.address:
+                self._turn += 1  # the last address was not found open: try the next
+            self._scouted_address = None
             self._open(command)
         else:
             self._dial_waiting = command
-        if not self._resolving and (age is None or age > RESOLVE_FRESH_S):
+        self._refresh_name()
+
+    def _scout(self, timeout_s: float) -> None:
+        self._refresh_name()
+        if self.address is not None:
+            self._turn += len(self._addresses) > 1
+            self._world.scout(self, self.address, timeout_s)
+
+    def _refresh_name(self) -> None:
+        """Look the name up again beside whatever is tried, unless that was done just now."""
+        age = None if self._resolved_at is None else self._world.now() - self._resolved_at
+        if not self.endpoint.numeric and not self._resolving and (age is None or age > RESOLVE_FRESH_S):
             self._resolving = True
             self._world.resolve(self)
 
@@ -272,16 +290,18 @@ class ImageCore:
         if slot is not None:
             self._send(gen, slot)
 
-    def _pump(self) -> None:
-        """Hand the next waiting request over, if the image is free for it."""
+    def _pump(self) -> bool:
+        """Hand the next waiting request over, if there is one and the image is free for it."""
         slot = self.exchange.due(self._world.now())
-        if slot is not None and self.exchange.serving is not None:
-            self._send(self.exchange.serving, slot)
+        if slot is None or self.exchange.serving is None:
+            return False
+        self._send(self.exchange.serving, slot)
+        return True
 
     def _send(self, gen: int, slot: Slot) -> None:
         slot.asked.sent_wall = self._world.wall()
         self._world.send(self, gen, slot.asked.request.id, slot.frame)
-        self.feed(e.InFlight(gen, busy=True))
+        self.feed(e.InFlight(gen, busy=True, trivial=slot.asked.request.kind is Kind.PING))
 
     def _read(self, payload: bytes) -> Reply | ImageError:
         try:

@@ -30,10 +30,10 @@ def _meaning(code: int) -> Scouting:
 class Scouts:
     """The scouts of one image."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, found: Callable[[Scouted], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, found: Callable[[str, Scouted], None]) -> None:
         self._loop = loop
         self._found = found
-        self._out: dict[int, tuple[socket.socket, float, asyncio.TimerHandle]] = {}
+        self._out: dict[int, tuple[socket.socket, str, float, asyncio.TimerHandle]] = {}
 
     def send(self, address: str, port: int, timeout_s: float) -> None:
         """Try one connect; at the limit the oldest scout is given up for it."""
@@ -48,30 +48,36 @@ class Scouts:
         code = scout.connect_ex((address, port))
         if code not in _IN_PROGRESS:
             scout.close()
-            self._loop.call_soon(self._tell, code, 0.0)
+            self._loop.call_soon(self._tell, address, code, 0.0)
             return
         fd = scout.fileno()
-        self._out[fd] = (scout, time.monotonic(), self._loop.call_later(timeout_s, self._give_up, fd))
+        self._out[fd] = (
+            scout,
+            address,
+            time.monotonic(),
+            self._loop.call_later(timeout_s, self._give_up, fd),
+        )
         self._loop.add_writer(fd, self._back, fd)
 
     def _back(self, fd: int) -> None:
         if fd not in self._out:
             return
-        scout, sent_at, _ = self._out[fd]
+        scout, address, sent_at, _ = self._out[fd]
         code = scout.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._recall(fd)
-        self._tell(code, time.monotonic() - sent_at)
+        self._tell(address, code, time.monotonic() - sent_at)
 
-    def _tell(self, code: int, took_s: float) -> None:
-        self._found(Scouted(_meaning(code), took_s))
+    def _tell(self, address: str, code: int, took_s: float) -> None:
+        self._found(address, Scouted(_meaning(code), took_s))
 
     def _give_up(self, fd: int) -> None:
         if fd in self._out:
+            address = self._out[fd][1]
             self._recall(fd)
-            self._found(Scouted(Scouting.SILENT))
+            self._found(address, Scouted(Scouting.SILENT))
 
     def _recall(self, fd: int) -> None:
-        scout, _, timer = self._out.pop(fd)
+        scout, _, _, timer = self._out.pop(fd)
         timer.cancel()
         self._loop.remove_writer(fd)
         scout.close()

@@ -1,7 +1,7 @@
 """The one seam between the runtime and the world: everything a simulation replaces.
 
 `ImageCore` (resilience/core.py) calls these and is called back through its own
-`feed`, `replied`, `resolved` and `durable`. The real implementation is
+`feed`, `replied`, `scouted`, `resolved` and `durable`. The real implementation is
 `resilience/world.py`.
 """
 
@@ -52,7 +52,7 @@ class World(Protocol):
         ...
 
     def scout(self, core: ImageCore, address: str, timeout_s: float) -> None:
-        """Try a bare TCP connect and feed `Scouted`."""
+        """Try a bare TCP connect and call `core.scouted`."""
         ...
 
     def call_off_scouts(self, core: ImageCore) -> None:

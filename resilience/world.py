@@ -182,7 +182,7 @@ class RealWorld:
     def _ask_why(self, core: ImageCore, gen: int, address: str) -> None:
         """That a connect failed is all libzmq says; a scout on the same way learns why in a round trip."""
 
-        def told(found: e.Scouted) -> None:
+        def told(_: str, found: e.Scouted) -> None:
             core.link_down(gen, _CAUSE_OF.get(found.found, Cause.NO_ANSWER))
 
         Scouts(self._loop, told).send(address, core.endpoint.port, WHY_TIMEOUT_S)
@@ -209,7 +209,7 @@ class RealWorld:
     def scout(self, core: ImageCore, address: str, timeout_s: float) -> None:
         scouts = self._scouts.get(core.key)
         if scouts is None:
-            scouts = Scouts(self._loop, core.feed)
+            scouts = Scouts(self._loop, core.scouted)
             self._scouts[core.key] = scouts
         scouts.send(address, core.endpoint.port, timeout_s)
 
