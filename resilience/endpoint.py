@@ -10,6 +10,9 @@ from resilience.errors import BadEndpoint
 from resilience.limits import MAX_HOST_CHARS
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
+_PORT = re.compile(r"[0-9]{1,5}")
+_ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+"""An interface's name; 15 characters is Linux' limit (IFNAMSIZ)."""
 _MAX_PORT = 65_535
 
 
@@ -49,7 +52,7 @@ def parse_endpoint(text: str) -> Endpoint:
     host, colon, port_text = rest.rpartition(":")
     if not colon or not port_text:
         raise BadEndpoint(text, "the port is missing")
-    if not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text[:6]) <= _MAX_PORT):
+    if not (_PORT.fullmatch(port_text) and 0 < int(port_text) <= _MAX_PORT):
         raise BadEndpoint(text, f"{port_text[:20]!r} is not a port from 1 to {_MAX_PORT}")
     return _with_host(text, host, int(port_text))
 
@@ -63,6 +66,9 @@ def _with_host(text: str, host: str, port: int) -> Endpoint:
         raise BadEndpoint(text, "'*' is for listening; name the host to connect to")
     if ":" in bare and not bracketed:
         raise BadEndpoint(text, "an IPv6 address stands in brackets, as in tcp://[::1]:5555")
+    zone = bare.partition("%")[2]
+    if zone and not _ZONE.fullmatch(zone):
+        raise BadEndpoint(text, "what follows the % is not the name of an interface")
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:

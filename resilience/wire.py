@@ -31,6 +31,7 @@ from resilience.limits import MAX_ERROR_CHARS, MAX_MESSAGE_BYTES
 
 PROTOCOL_VERSION = "1.0.0"
 MAX_DETAILS = 50
+MAX_VERSION_DIGITS = 6
 MAX_IDENTITY_CHARS = 200
 MAX_MEASURE = 1e15
 MAJOR_VERSION = 1
@@ -162,7 +163,7 @@ def decode(frame: bytes) -> Reply:
 
 def _read_typed(shape: Any, frame: bytes) -> Reply:
     major = shape.version.partition(".")[0]
-    if not major.isdigit():
+    if not (major.isascii() and major.isdigit() and len(major) < MAX_VERSION_DIGITS):
         raise MalformedReply(f"version {shape.version[:20]!r} is no version", frame)
     if int(major) != MAJOR_VERSION:
         raise UnsupportedVersion(shape.version[:20])

@@ -125,6 +125,10 @@ class Story:
             await watcher.kill()
         return await self._end()
 
+    async def _image_restart(self) -> float:
+        await self._eval("Smalltalk snapshot")  # what is not saved dies with an image
+        return await self._stage.restart_image()
+
     async def _scene(
         self, watcher: Watcher, what: str, happen: Callable[[], Awaitable[float | None]]
     ) -> None:

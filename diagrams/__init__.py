@@ -1,0 +1,1 @@
+"""Pictures of the connection machine, drawn from its one table: `python -m diagrams [--check]`."""

@@ -1,0 +1,94 @@
+"""Journal payloads to and from bytes: compact JSON, one version field, one kind field."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from store.framing import MAX_NUMBER, MAX_PAYLOAD_BYTES
+
+if TYPE_CHECKING:
+    from store.records import SessionSummary, TransitionRecord
+
+VERSION = 1
+TRANSITION = "t"
+SUMMARY = "s"
+
+# A summary repeats a record's texts under longer names and adds numbers; with this much kept free,
+# the summary of the largest record still fits the journal's limit.
+MAX_RECORD_BYTES = MAX_PAYLOAD_BYTES - 256
+
+# Built once: json.dumps would build an encoder for every call with these arguments. Infinities are
+# refused here, because JSON has none and the record would not come back.
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+def encode_transition(record: TransitionRecord) -> bytes:
+    """Return the payload of one transition.
+
+    Raises:
+        ValueError: a number that could not be read back: an `at` that is not finite, or a `seq`
+            that is negative or beyond 63 bits.
+    """
+    _check_seq(record.seq)
+    return _to_bytes(
+        {
+            "v": VERSION,
+            "k": TRANSITION,
+            "image": record.image,
+            "endpoint": record.endpoint,
+            "session": record.session,
+            "seq": record.seq,
+            "at": record.at,
+            "source": record.source,
+            "trigger": record.trigger,
+            "target": record.target,
+            "reason": record.reason,
+            "detail": record.detail,
+            "identity": record.identity,
+            "dialect": record.dialect,
+        }
+    )
+
+
+def encode_summary(summary: SessionSummary) -> bytes:
+    """Return the payload that stands for all transitions of a session so far; raises as above."""
+    _check_seq(summary.seq)
+    return _to_bytes(
+        {
+            "v": VERSION,
+            "k": SUMMARY,
+            "image": summary.image,
+            "endpoint": summary.endpoint,
+            "session": summary.session,
+            "seq": summary.seq,
+            "state": summary.state,
+            "reason": summary.reason,
+            "identity": summary.identity,
+            "dialect": summary.dialect,
+            "first_at": summary.first_at,
+            "last_at": summary.last_at,
+            "transitions": summary.transitions,
+            "connected_at": summary.connected_at,
+        }
+    )
+
+
+def decode(payload: bytes) -> TransitionRecord | SessionSummary | None:
+    """Return what a payload says; None if it is no payload of this version."""
+    # Here and not above: pydantic costs more than all the rest of this program's start, and a host
+    # that starts with an empty journal, or only writes, never parses anything.
+    from store.schema import parse  # noqa: PLC0415
+
+    return parse(payload)
+
+
+def _check_seq(seq: int) -> None:
+    if not 0 <= seq < MAX_NUMBER:
+        raise ValueError(f"seq must be from 0 to below {MAX_NUMBER}, not {seq}")
+
+
+def _to_bytes(fields: dict[str, object]) -> bytes:
+    # Names from the operating system may hold bytes that are no text (lone surrogates); as "?" they
+    # cost a letter, unreplaced they would cost the record when it is read back.
+    return _to_json(fields).encode("utf-8", "replace")

@@ -1,0 +1,402 @@
+"""Bounded model checking: every configuration a connection can be in, every fact, every law.
+
+The exploration is breadth-first over the real `Connection`, cloned before each
+fact. Two configurations count as one when everything discrete about them agrees
+and their pending deadlines come in the same order; ages matter only where the
+machine compares them with a limit. The schedule is played without growth and
+without jitter, always at its ceiling: the longest waits, hence the worst case.
+
+From every configuration found, a good path is played with nobody telling of it:
+all old links dead, every new dial answered. It has to lead to Connected or
+Modified by timers alone, within ten seconds.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from random import Random
+
+import pytest
+
+from machines import TABLE, Ask, Cause, Command, Connection, Event, Identity, Policy, Reason, Refused, State
+from machines.commands import Abort, Announce, ArchiveSession, Dial, Inspect, Ping, Scout, Serve
+from machines.events import (
+    Accepted,
+    AddressGone,
+    Answered,
+    Asked,
+    Handshaken,
+    InFlight,
+    LinkDown,
+    PathChanged,
+    PathProven,
+    Scouted,
+    Scouting,
+    SessionAbsent,
+    SessionFound,
+    SessionRestored,
+    SessionUnreadable,
+    Stalled,
+    Tick,
+    Vitals,
+    Woke,
+)
+from machines.policy import LADDER_OF, MAX_GAP_S
+from machines.search import _SOMEBODY_ANSWERED
+from machines.schedule import Schedule, ceiling_s
+from machines.table import LIVE
+
+OURS, THEIRS = Identity("ours"), Identity("theirs")
+RULES = {(rule.source, rule.trigger, rule.target) for rule in TABLE}
+RESTING = (State.FAILED, State.ORPHANED)
+POLICY = Policy(give_up_after_s=3_600.0, context_after=1)
+RTT_S = 0.05
+STEP_S = 0.02
+"""Facts come this long after one another: more than the kernel's clock grain, less than any timer."""
+TELLING = (Reason.BUSY, Reason.WOKE, Reason.NOT_ANSWERING, Reason.DIALLING, Reason.WAITING)
+"""The reasons that what comes next depends on; the others are only shown, and checked on every edge."""
+LONG_S = 700.0
+"""Beyond the last rung of every ladder."""
+RECOVERY_S = 10.0
+
+
+class Ceiling(Schedule):
+    """Every gap at its longest, and nothing to remember but the outage's beginning."""
+
+    def gap_s(self, cause: Cause, now: float, crowd: int) -> float:  # noqa: ARG002 - the parent's signature
+        return min(MAX_GAP_S, ceiling_s(cause, now - self.since))
+
+    def reset(self, now: float) -> None:
+        self.since = now
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A configuration: the machine, and what the world knows of it that the machine need not."""
+
+    connection: Connection
+    now: float
+    serving: int | None = None
+    answered_by: tuple[tuple[int, str | None], ...] = ()
+    """Who last answered on each open link."""
+
+
+def begin(make: Callable[[Random, Policy], Connection] = Connection) -> Node:
+    connection = make(Random(0), POLICY)
+    connection.search._schedule = Ceiling(Random(0))
+    return Node(connection, now=0.0)
+
+
+def clone(connection: Connection) -> Connection:
+    """A copy that shares nothing that changes; `explore` checks that it does not."""
+    twin = copy.copy(connection)
+    twin._out = []
+    twin.live, twin.drain = copy.copy(connection.live), copy.copy(connection.drain)
+    twin.search = copy.copy(connection.search)
+    twin.search._out = twin._out
+    twin.search.dial = copy.copy(connection.search.dial)
+    twin.search._schedule = copy.copy(connection.search._schedule)
+    return twin
+
+
+def abstract(node: Node) -> tuple[object, ...]:
+    """What makes two configurations the same."""
+    c, now = node.connection, node.now
+    search, live, dial = c.search, c.live, c.search.dial
+    moments = (search.next_try_at, dial and dial.deadline, dial and dial.check_at, live and live.check_at)
+    due = sorted((at - now, n) for n, at in enumerate((*moments, c.drain and c.drain.until)) if at is not None)
+    order = tuple((n, wait_s <= 0) for wait_s, n in due)
+    link = live and (
+        live.suspect_since is not None,
+        live.busy_since and now - live.busy_since >= POLICY.busy_after_s,
+        live.frozen,
+        _age(now - live.clean_since),
+    )
+    attempt = dial and (dial.phase, dial.known_open, _age(now - dial.since))
+    told = (c.state, c.reason if c.reason in TELLING else None, c.wanted, c.dirty, c.path_usable)
+    known = c.identity.image_id
+    who = (known is None, c._met and c._met.image_id == known, *(name == known for _, name in node.answered_by))
+    ladder = (LADDER_OF.get(search.cause, search.cause), search.cause in _SOMEBODY_ANSWERED)
+    history = (*ladder, search._open_failures, search._timeouts > 0, now - search._schedule.since > LONG_S / 2)
+    return told, c._failed_by_network, who, node.serving is not None, link, attempt, history, order
+
+
+def _age(seconds: float) -> int:
+    """Which limits of the judgement an age has passed."""
+    return sum(seconds > limit for limit in (POLICY.quiet_busy_s, POLICY.frozen_s))
+
+
+def links(connection: Connection) -> set[int]:
+    held = (connection.live, connection.search.dial, connection.drain)
+    return {link.gen for link in held if link is not None}
+
+
+# -- what can happen -----------------------------------------------------------------
+
+ANYTIME: tuple[Event, ...] = (
+    *(Asked(ask) for ask in Ask),
+    SessionFound(),
+    SessionRestored(OURS),
+    SessionRestored(OURS, dirty=True),
+    SessionAbsent(),
+    SessionUnreadable(),
+    *(Scouted(found, RTT_S) for found in Scouting),
+    PathChanged(usable=True),
+    PathChanged(usable=False),
+    PathProven(),
+    Woke(60.0),
+    Stalled(5.0),
+)
+
+
+def about(gen: int) -> Iterator[Event]:
+    """Every fact there is about one link."""
+    yield from (Accepted(gen), Handshaken(gen), Answered(gen, OURS), Answered(gen, THEIRS))
+    for cause in (Cause.CLOSED, Cause.REFUSED, Cause.PROTOCOL, Cause.ACCESS):
+        yield LinkDown(gen, cause)
+    yield from (InFlight(gen, busy=True), InFlight(gen, busy=False), AddressGone(gen))
+    yield Vitals(gen, quiet_s=0.0, data_quiet_s=0.0)
+    yield Vitals(gen, quiet_s=0.0, data_quiet_s=60.0)
+    yield Vitals(gen, quiet_s=60.0, data_quiet_s=60.0)
+
+
+def happenings(node: Node) -> Iterator[tuple[Event, float]]:
+    """Every fact, with the time it takes to happen."""
+    for event in ANYTIME:
+        yield event, STEP_S
+    for gen in sorted(links(node.connection)):
+        for event in about(gen):
+            yield event, STEP_S
+    if (due := node.connection.deadline()) is not None:
+        wait_s = max(0.0, due - node.now)
+        yield Tick(), wait_s
+        yield Tick(), wait_s + LONG_S
+
+
+# -- the laws --------------------------------------------------------------------------
+
+
+class Broken(AssertionError):
+    """A law does not hold on one edge.
+
+    Attributes:
+        law: which.
+        edge: where.
+    """
+
+    def __init__(self, law: str, before: Connection, event: Event, got: tuple[Command, ...]) -> None:
+        self.law = law
+        self.edge = f"in {before.state} ({before.reason}), upon {event}: {got}"
+        super().__init__(f"{law}; {self.edge}")
+
+
+def follow(node: Node, event: Event, wait_s: float) -> Node | None:
+    """The configuration after a fact, every law checked on the way; None if the fact was refused."""
+    after, now = clone(node.connection), node.now + wait_s
+    try:
+        got = after.receive(event, now)
+    except Refused:
+        if after._out or abstract(replace(node, connection=after)) != abstract(node):
+            raise Broken("a refusal changes nothing", node.connection, event, ()) from None
+        return None
+    names = dict(node.answered_by)
+    if isinstance(event, Answered):
+        names[event.gen] = event.identity.image_id
+    serving = node.serving
+    for command in got:
+        if isinstance(command, Serve):
+            serving = command.gen
+    names = {gen: name for gen, name in names.items() if gen in links(after)}
+    result = Node(after, now, serving, tuple(names.items()))
+    for law in broken_laws(node, event, got, result):
+        raise Broken(law, node.connection, event, got)
+    return result
+
+
+def broken_laws(before: Node, event: Event, got: tuple[Command, ...], after: Node) -> Iterator[str]:
+    """Name every law that the step from `before` to `after` breaks."""
+    yield from broken_moves(before.connection, got, after.connection)
+    yield from broken_links(before.connection, event, got, after.connection)
+    yield from broken_work(before.connection, event, got, after.connection)
+    c, due = after.connection, after.connection.deadline()
+    serves = after.serving
+    if (c.state in LIVE) != (serves is not None) or (serves is not None and serves != (c.live and c.live.gen)):
+        yield "exactly Connected and Modified serve, and by the living link"
+    if serves is not None and None not in (known := {c.identity.image_id, dict(after.answered_by)[serves]}):
+        if len(known) > 1:
+            yield "only the session's own image serves"
+    if c.state in RESTING and (links(c) or due is not None):
+        yield "Failed and Orphaned rest"
+    seeking = c.wanted and c.state in (State.FRESH, State.RESTORED, State.RECONNECTING)
+    if seeking and c.search.next_try_at is None and c.search.dial is None:
+        yield "a wanted image is always being looked for"
+    if not c.wanted and c.state is not State.RESTORING and (links(c) or c.search.next_try_at is not None):
+        yield "nobody looks for an image that is not wanted"
+    if isinstance(event, Tick) and due is not None and due <= after.now:
+        yield "time moves on"
+    if c.reason is Reason.BUSY and not (c.busy and c.state in LIVE):
+        yield "only a busy image is called busy"
+    if c.reason is Reason.WAITING and c.path_usable:
+        yield "nobody waits for a network that is there"
+
+
+def broken_moves(before: Connection, got: tuple[Command, ...], after: Connection) -> Iterator[str]:
+    here = before.state
+    for command in got:
+        if isinstance(command, Announce):
+            if (command.source, command.trigger, command.target) not in RULES:
+                yield "only the table moves"
+            if command.source is not here:
+                yield "announcements form a chain"
+            here = command.target
+    if here is not after.state:
+        yield "every move is announced"
+
+
+def broken_links(
+    before: Connection, event: Event, got: tuple[Command, ...], after: Connection
+) -> Iterator[str]:
+    """Each link opened ends exactly once, and the machine knows of every open one."""
+    opened, newest = links(before), before.search.gen
+    if isinstance(event, LinkDown):
+        opened.discard(event.gen)
+    settled = links(before) - {before.search.dial.gen if before.search.dial else 0}
+    if isinstance(event, Answered):
+        settled.add(event.gen)
+    for command in got:
+        match command:
+            case Dial(gen):
+                if gen <= newest:
+                    yield "generations are never used twice"
+                if opened - settled:
+                    yield "one dial at a time"
+                newest = gen
+                opened.add(gen)
+            case Abort(gen) if gen not in opened:
+                yield "only open links are aborted, and once"
+            case Abort(gen):
+                opened.remove(gen)
+            case Ping(gen) | Inspect(gen) if gen not in opened:
+                yield "only open links are used"
+    if opened != links(after):
+        yield "no link is leaked or invented"
+
+
+def broken_work(
+    before: Connection, event: Event, got: tuple[Command, ...], after: Connection
+) -> Iterator[str]:
+    dirty = before.dirty or event in (Asked(Ask.EDITED), SessionRestored(OURS, dirty=True))
+    if dirty and not after.dirty and event != Asked(Ask.SAVED) and ArchiveSession() not in got:
+        yield "edits are dropped only when saved or archived"
+    if after.state in LIVE and after.dirty is not (after.state is State.MODIFIED):
+        yield "Modified means unsaved edits"
+
+
+# -- liveness --------------------------------------------------------------------------
+
+
+def recover(node: Node, *, told: bool) -> float:
+    """How long until the image serves over a link made after everything became well."""
+    c, start = clone(node.connection), node.now
+    image = c.identity if c.identity.image_id else OURS
+    old, now = c.search.gen, start
+    coming: list[tuple[float, int, Event]] = []
+    first: list[Event] = [PathChanged(usable=True)] if told else []
+    if c.state in RESTING:
+        first.insert(0, Asked(Ask.RETRY))
+    elif not c.wanted:
+        first.insert(0, Asked(Ask.CONNECT))
+    if c.state is State.RESTORING:
+        first.append(SessionRestored(image))
+    for n, event in enumerate(first):
+        heappush(coming, (start, n, event))
+    serial = len(first)
+    while c.state not in LIVE or c.live is None or c.live.gen <= old:
+        due = c.deadline()
+        if coming and (due is None or coming[0][0] <= due):
+            now, _, event = heappop(coming)
+        elif due is None or due > start + 2 * RECOVERY_S:
+            return float("inf")
+        else:
+            now, event = max(now, due), Tick()
+        for command in c.receive(event, now):
+            for delay_s, answer in _well(command, old, image, now - start):
+                serial += 1
+                heappush(coming, (now + delay_s, serial, answer))
+    return now - start
+
+
+def _well(command: Command, old: int, image: Identity, age_s: float) -> list[tuple[float, Event]]:
+    """What a good path and the right image do; links up to `old` are dead for ever."""
+    match command:
+        case Dial(gen):
+            return [(RTT_S, Accepted(gen)), (2 * RTT_S, Handshaken(gen))]
+        case Ping(gen) if gen > old:
+            return [(RTT_S, Answered(gen, image))]
+        case Inspect(gen):
+            quiet_s = 0.0 if gen > old else age_s + 60.0
+            return [(0.0, Vitals(gen, quiet_s, quiet_s, RTT_S))]
+        case Scout():
+            return [(RTT_S, Scouted(Scouting.OPEN, RTT_S))]
+    return []
+
+
+# -- the exploration -------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Found:
+    """What an exploration saw."""
+
+    configurations: int = 0
+    edges: int = 0
+    refusals: int = 0
+    worst_told_s: float = 0.0
+    worst_untold_s: float = 0.0
+    states: Counter[State] | None = None
+
+
+def explore(start: Node, limit: int = 1_000_000) -> Found:
+    """Visit every configuration; raise `Broken` at the first law that does not hold."""
+    found, states = Found(), Counter[State]()
+    seen, queue = {abstract(start)}, deque([start])
+    while queue and found.configurations < limit:
+        node = queue.popleft()
+        same = abstract(node)
+        found.configurations += 1
+        states[node.connection.state] += 1
+        for event in about(gen=0):
+            if node.connection.receive(event, node.now) or abstract(node) != same:
+                raise Broken("facts about bygone links are dropped", node.connection, event, ())
+        for event, wait_s in happenings(node):
+            found.edges += 1
+            after = follow(node, event, wait_s)
+            if after is None:
+                found.refusals += 1
+            elif (key := abstract(after)) not in seen:
+                seen.add(key)
+                queue.append(after)
+        if abstract(node) != same:
+            raise AssertionError("a clone shares something with its original")
+        found.worst_untold_s = max(found.worst_untold_s, _recovery(node, told=False))
+        found.worst_told_s = max(found.worst_told_s, _recovery(node, told=True))
+    found.states = states
+    return found
+
+
+def _recovery(node: Node, *, told: bool) -> float:
+    took_s = recover(node, told=told)
+    if took_s > RECOVERY_S:
+        raise Broken(f"a good path leads back within {RECOVERY_S:.0f} s", node.connection, Tick(), ())
+    return took_s
+
+
+def test_every_configuration_keeps_every_law(capsys: pytest.CaptureFixture[str]) -> None:
+    """Explored to the end: safety on every edge, recovery from every configuration."""
+    found = explore(begin())
+    with capsys.disabled():
+        print(f"\n{found}")  # noqa: T201 - the size of the proof is part of its result

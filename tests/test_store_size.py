@@ -1,0 +1,213 @@
+"""The journal stays small: rotation, and removal of what a checkpoint stands for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from store.disk import Disk, RealDisk
+from store.framing import (
+    HEADER_BYTES,
+    MAGIC,
+    RECORD_BYTES,
+)
+from store.journal import Journal
+from store.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SMALL = Limits(
+    segment_bytes=1000,
+    crowded_bytes=5000,
+    relaxed_bytes=3000,
+    crowded_segments=20,
+    relaxed_segments=10,
+    reserve_bytes=0,
+)
+DISK_CALLS = frozenset(name for name in vars(RealDisk) if not name.startswith("_"))
+
+
+class Logging(RealDisk):
+    """Writes down what it is asked, and refuses what it is told to."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, str]] = []
+        self.refuse: dict[str, int] = {}  # call to errno, for as long as it is in here
+        self.names: dict[object, str] = {}
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        return partial(self.called, name, found) if name in DISK_CALLS else found
+
+    def called(self, name: str, call: Callable[..., Any], subject: Path | int, *rest: object) -> object:
+        """Log one call, then make it or refuse it."""
+        self.log.append((name, subject.name if isinstance(subject, Path) else self.names[subject]))
+        if name in self.refuse:
+            raise OSError(self.refuse[name], os.strerror(self.refuse[name]))
+        result = call(subject, *rest)
+        if name in ("create", "open"):
+            self.names[result] = self.log[-1][1]
+        return result
+
+    def calls(self, *names: str) -> list[tuple[str, str]]:
+        """Return what was logged of these calls."""
+        return [entry for entry in self.log if entry[0] in names]
+
+
+class Opened(Journal):
+    """A journal, and what it hands on."""
+
+    def __init__(self, data_dir: Path, disk: Disk | None = None, **options: Any) -> None:
+        self.replayed: list[bytes] = []
+        self.salvaged: list[bytes] = []
+        self.state: list[bytes] = []  # what a checkpoint consists of
+        super().__init__(
+            data_dir,
+            disk or RealDisk(),
+            lock=threading.Lock(),
+            replay=self.replayed.append,
+            salvage=self.salvaged.append,
+            checkpoint=lambda: self.state,
+            **options,
+        )
+
+    def put(self, *payloads: bytes) -> None:
+        """Append and commit together."""
+        for payload in payloads:
+            self.append(payload)
+        self.commit()
+
+
+def written(data_dir: Path, *batches: list[bytes]) -> Path:
+    """Let a writer that is dead now commit each batch; return its first segment."""
+    opened = Opened(data_dir)
+    for batch in batches:
+        opened.put(*batch)
+    opened.close()
+    return min((data_dir / "journal").iterdir())
+
+
+def test_segments_rotate(tmp_path: Path) -> None:
+    """A segment takes no more than its size, unless one commit alone is larger."""
+    opened = Opened(tmp_path, limits=SMALL)
+    for n in range(20):
+        opened.put(b"%02d" % n + b"x" * 200)
+    sizes = [path.stat().st_size for path in sorted((tmp_path / "journal").iterdir())]
+    assert len(sizes) > 3
+    assert max(sizes) <= SMALL.segment_bytes
+    assert [payload[:2] for payload in opened.payloads()] == [b"%02d" % n for n in range(20)]
+    opened.put(*[b"y" * 500] * 5)
+    opened.close()
+    assert len(Opened(tmp_path).replayed) == 25
+
+
+def test_the_default_limits_keep_the_journal_below_four_mebibytes(tmp_path: Path) -> None:
+    """Measured after every commit, with the largest batches and checkpoints that are allowed."""
+    opened = Opened(tmp_path)
+    limits = Limits()
+    opened.state = [b"s" * 1004] * (limits.checkpoint_bytes // 1024)
+    peak = 0
+    for n in range(40):
+        count = limits.pending_bytes // 1024 if n % 4 == 3 else 50
+        opened.put(*[b"p" * 1004] * count)
+        peak = max(peak, sum(path.stat().st_size for path in (tmp_path / "journal").iterdir()))
+    assert limits.crowded_bytes < peak < 4 * 1024 * 1024
+    assert opened.dropped.segments > 0
+    assert opened.lost == 0
+    opened.close()
+
+
+def test_old_segments_go_only_after_a_durable_checkpoint(tmp_path: Path) -> None:
+    """The order on disk: write with checkpoint, sync, sync the directory, then unlink; told afterwards."""
+    disk = Logging()
+    opened = Opened(tmp_path, disk, limits=SMALL)
+    opened.state = [b"checkpoint"]
+    n = 0
+    while opened.dropped.segments == 0:
+        disk.log.clear()
+        opened.put(b"%03d" % n + b"x" * 200)
+        n += 1
+    order = [call for call, _ in disk.log if call in ("write", "sync", "sync_dir", "unlink")]
+    assert order[:3] == ["write", "sync", "sync_dir"]
+    assert order[3:] == ["unlink", "sync_dir"] * (len(order[3:]) // 2) + ["unlink"]
+    dropped = opened.dropped
+    kept = list(opened.payloads())
+    assert kept[-1] == b"checkpoint"
+    assert dropped.records + len(kept) == n + 1
+    assert opened.oldest_seq == dropped.records + 1
+    opened.close()
+    again = Opened(tmp_path)
+    assert again.replayed == kept
+    assert again.oldest_seq == dropped.records + 1
+
+
+def test_many_small_segments_are_thinned_too(tmp_path: Path) -> None:
+    """A program started a thousand times does not leave a thousand segments."""
+    for n in range(60):
+        opened = Opened(tmp_path, limits=SMALL)
+        opened.state = [b"checkpoint"]
+        opened.put(b"%d" % n)
+        opened.close()
+        assert len(list((tmp_path / "journal").iterdir())) <= SMALL.crowded_segments + 1
+    assert Opened(tmp_path).replayed[-1] == b"59"
+
+
+def test_what_others_wrote_meanwhile_is_replayed_before_it_is_dropped(tmp_path: Path) -> None:
+    """A checkpoint stands for other processes' segments too; those of living writers stay."""
+    opened = Opened(tmp_path, limits=SMALL)
+    opened.put(b"mine")
+    living = Opened(tmp_path, limits=SMALL)
+    living.put(b"theirs, alive")
+    dead = Opened(tmp_path, limits=SMALL)
+    dead.put(b"theirs, dead")
+    dead.close()
+    n = 0
+    while opened.dropped.segments < 3:
+        opened.put(b"%03d" % n + b"x" * 200)
+        n += 1
+    assert sorted(opened.replayed) == [b"theirs, alive", b"theirs, dead"]
+    names = [path.name for path in (tmp_path / "journal").iterdir()]
+    assert "00000002.journal" in names
+    assert not {"00000001.journal", "00000003.journal"} & set(names)
+    living.put(b"still here")
+    living.close()
+    assert b"still here" in Opened(tmp_path).replayed
+    opened.close()
+
+
+def test_damaged_and_later_versions_segments_are_never_dropped(tmp_path: Path) -> None:
+    """They may be all that is left of something; they do not count against the limit either."""
+    damaged = written(tmp_path, [b"a"], [b"b"])
+    data = bytearray(damaged.read_bytes())
+    data[HEADER_BYTES + RECORD_BYTES] ^= 1
+    damaged.write_bytes(data)
+    newer = tmp_path / "journal" / "00000002.journal"
+    newer.write_bytes(MAGIC + b"\x09\x00" + b"x" * 20_000)
+    opened = Opened(tmp_path, limits=SMALL)
+    for n in range(40):
+        opened.put(b"%03d" % n + b"x" * 200)
+    assert opened.dropped.segments > 0
+    assert damaged.exists()
+    assert newer.exists()
+    opened.close()
+
+
+def test_removals_that_fail_take_no_acknowledgement_back(tmp_path: Path) -> None:
+    """They are counted, and tried again."""
+    disk = Logging()
+    opened = Opened(tmp_path, disk, limits=SMALL)
+    disk.refuse["unlink"] = errno.EIO
+    for n in range(40):
+        opened.put(b"%03d" % n + b"x" * 200)
+    assert (opened.dropped.segments, opened.pending) == (0, 0)
+    assert opened.dropped.failed > 0
+    disk.refuse.clear()
+    for n in range(5):
+        opened.put(b"%03d" % n + b"x" * 200)
+    assert opened.dropped.segments > 0
+    opened.close()
