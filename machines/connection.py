@@ -65,6 +65,8 @@ class Connection(Holding):
                 self._link_down(gen, cause, detail, now)
             case e.InFlight(gen, busy, trivial):
                 self.in_flight(gen, now, busy=busy, trivial=trivial)
+            case e.Abandoned(gen):
+                self.abandon(gen)
             case e.Vitals():
                 self._vitals(event, now)
             case e.Scouted(found, took_s):

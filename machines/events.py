@@ -116,6 +116,13 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandoned:
+    """Nobody waits any more for what is outstanding on this link, and doing it later would be wrong."""
+
+    gen: int
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """How an open link looks from the kernel's side.
 
@@ -203,6 +210,7 @@ Event = (
     | Answered
     | LinkDown
     | InFlight
+    | Abandoned
     | Vitals
     | Scouted
     | PathChanged

@@ -81,7 +81,7 @@ class Holding(Standing):
         self.live = LiveLink(attempt.gen, now + self.policy.check_idle_s, clean_since=now)
         self.live.ping_at = now + self.policy.ping_idle_s
         self.search.dial = None
-        if old is not None and old.busy_since is not None:
+        if old is not None and old.busy_since is not None and not old.trivial:
             self.end_drain()
             self.drain = DrainingLink(old.gen, now + self.policy.drain_s)
         elif old is not None:
@@ -106,6 +106,14 @@ class Holding(Standing):
         elif link.busy_since is None:
             link.busy_since, link.trivial = now, trivial
             link.check_at = min(link.check_at, now + self.policy.check_busy_s)
+
+    def abandon(self, gen: int) -> None:
+        """A link kept for its hope is not worth a request that runs when its caller has left (law 11)."""
+        if self.drain is not None and self.drain.gen == gen:
+            self.end_drain()
+        elif self.live is not None and self.live.gen == gen and self.state not in LIVE:
+            self._out.append(c.Abort(gen))
+            self.live = None
 
     def look_after(self, link: LiveLink, now: float) -> None:
         """The living link's own deadlines: look at the carrier, ask the idle image, name the busy one."""

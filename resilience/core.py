@@ -124,6 +124,10 @@ class ImageCore:
         """The numeric address to dial next; None while the name is unresolved."""
         return self._addresses[self._turn % len(self._addresses)] if self._addresses else None
 
+    @property
+    def _why_waiting(self) -> str:
+        return f"{self.connection.state.lower()}: {self.connection.reason}"
+
     def deadline(self) -> float | None:
         """When `wake` must be called at the latest."""
         times = (self.connection.deadline(), self.exchange.deadline())
@@ -132,7 +136,9 @@ class ImageCore:
     def wake(self) -> None:
         """The deadline has come."""
         now = self._world.now()
-        self.exchange.expire(now, f"{self.connection.state.lower()}: {self.connection.reason}")
+        self.exchange.expire(now, self._why_waiting)
+        for gen in self.exchange.abandoned():
+            self.feed(e.Abandoned(gen))
         due = self.connection.deadline()
         if due is not None and now >= due:
             self.feed(e.Tick())
@@ -292,7 +298,7 @@ class ImageCore:
 
     def _pump(self) -> bool:
         """Hand the next waiting request over, if there is one and the image is free for it."""
-        slot = self.exchange.due(self._world.now())
+        slot = self.exchange.due(self._world.now(), self._why_waiting)
         if slot is None or self.exchange.serving is None:
             return False
         self._send(self.exchange.serving, slot)

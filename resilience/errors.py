@@ -12,6 +12,11 @@ ResilienceError
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """`text` as it may go to a terminal or a log: what an image says must not steer either."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
+
+
 class ResilienceError(Exception):
     """Base of everything this package raises on purpose."""
 
@@ -112,7 +117,7 @@ class MalformedReply(ImageError):  # noqa: N818 - same
 
     def __init__(self, problem: str, frame: bytes = b"") -> None:
         self.problem = problem
-        self.excerpt = frame[:60].decode("ascii", "backslashreplace")
+        self.excerpt = printable(frame[:60].decode("ascii", "backslashreplace"))
         seen = f" (it begins {self.excerpt!r})" if frame else ""
         super().__init__(f"the image's reply cannot be read: {problem}{seen}")
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from resilience.errors import Expired, LinkLost, OutcomeUnknown, QueueFull, ResilienceError
+from resilience.errors import Expired, LinkLost, OutcomeUnknown, QueueFull, ResilienceError, UsageError
 from resilience.limits import MAX_QUEUED_REQUESTS
 from resilience.wire import Dialect, Kind, Reply, Request, encode
 
@@ -79,21 +79,24 @@ class Exchange:
             return None
         return self._hand_over(gen, Asked(Request(Kind.PING), now, float("inf"), None), None, now)
 
-    def due(self, now: float) -> Slot | None:
+    def due(self, now: float, why: str = "") -> Slot | None:
         """The next queued request, if its image is served and nothing else is outstanding."""
         if self.serving is None or self.serving in self._slots:
             return None
         if any(not slot.asked.request.kind.read_only for slot in self._slots.values()):
             return None  # a replaced link may still deliver the reply of the one request outstanding
-        while self._queue:
+        self.expire(now, why)
+        while self._queue and self.serving is not None and self.serving not in self._slots:
             asked = self._queue.popleft()
-            if asked.settle is not None:
+            try:
                 return self._hand_over(self.serving, asked, self.dialect, now)
+            except UsageError as problem:  # it fitted the dialect the image spoke when it was asked
+                asked.finish(problem)
         return None
 
     def _hand_over(self, gen: int, asked: Asked, dialect: Dialect | None, now: float) -> Slot:
-        asked.sent_at = now
         slot = Slot(asked, encode(asked.request, dialect))
+        asked.sent_at = now
         self._slots[gen] = slot
         return slot
 
@@ -113,14 +116,19 @@ class Exchange:
         slot = self._slots.pop(gen, None)
         if slot is None:
             return
-        sent_at = slot.asked.sent_at or now
-        self._finish(slot.asked, outcome, slot.asked.request.id, now)
+        sent_at = now if slot.asked.sent_at is None else slot.asked.sent_at
+        served = [slot.asked]
         if slot.asked.request.kind is Kind.PING and not isinstance(outcome, ResilienceError):
-            served = [a for a in self._queue if a.request.kind is Kind.PING and a.issued_at <= sent_at]
-            for asked in served:
-                self._queue.remove(asked)
-                asked.sent_at = sent_at
-                self._finish(asked, outcome, slot.asked.request.id, now)
+            served += self._take(lambda a: a.request.kind is Kind.PING and a.issued_at <= sent_at)
+        for asked in served:
+            asked.sent_at = sent_at
+            self._finish(asked, outcome, slot.asked.request.id, now)
+
+    def _take(self, wanted: Callable[[Asked], bool]) -> list[Asked]:
+        """Remove from the queue before anybody is told: whoever is told may ask again at once."""
+        taken = [asked for asked in self._queue if wanted(asked)]
+        self._queue = deque(asked for asked in self._queue if asked not in taken)
+        return taken
 
     @staticmethod
     def _finish(asked: Asked, outcome: Reply | ResilienceError, by: str, now: float) -> None:
@@ -143,14 +151,20 @@ class Exchange:
 
     def expire(self, now: float, why: str) -> None:
         """Settle whatever has run out of time. A slot stays taken: its reply is still to come."""
-        late = [a for a in self._queue if now >= a.deadline or a.settle is None]
-        for asked in late:
-            self._queue.remove(asked)
+        overdue = [slot.asked for slot in self._slots.values() if now >= slot.asked.deadline]
+        for asked in self._take(lambda a: now >= a.deadline or a.settle is None):
             waited = now - asked.issued_at
             asked.finish(Expired(asked.request.id, asked.request.kind, waited, why or "waiting for its turn"))
-        for slot in self._slots.values():
-            if now >= slot.asked.deadline:
-                slot.asked.finish(self._lost(slot.asked, "no reply in time"))
+        for asked in overdue:
+            asked.finish(self._lost(asked, "no reply in time"))
+
+    def abandoned(self) -> list[int]:
+        """Links on which something is outstanding that nobody waits for and that must not run later."""
+        return [
+            gen
+            for gen, slot in self._slots.items()
+            if slot.asked.settle is None and not slot.asked.request.kind.read_only
+        ]
 
     def close(self, why: str) -> None:
         """Settle everything: the image is being let go."""

@@ -26,6 +26,7 @@ from resilience.errors import (
     ReplyTooLarge,
     RequestTooLarge,
     UnsupportedRequest,
+    printable,
 )
 from resilience.limits import MAX_ERROR_CHARS, MAX_MESSAGE_BYTES
 
@@ -166,7 +167,7 @@ def _read_typed(shape: Any, frame: bytes) -> Reply:
     if not (major.isascii() and major.isdigit() and len(major) < MAX_VERSION_DIGITS):
         raise MalformedReply(f"version {shape.version[:20]!r} is no version", frame)
     if int(major) != MAJOR_VERSION:
-        raise UnsupportedVersion(shape.version[:20])
+        raise UnsupportedVersion(printable(shape.version[:20]))
     answer = shape.payload.data
     body: dict[str, Any] = answer.data
     if answer.response_type == "Error":
@@ -197,7 +198,7 @@ def _reply(dialect: Dialect, body: dict[str, Any], result: object) -> Reply:
 
 def _identity(body: dict[str, Any]) -> Identity:
     image_id = body.get("image_id")
-    usable = isinstance(image_id, str) and 0 < len(image_id) <= MAX_IDENTITY_CHARS
+    usable = isinstance(image_id, str) and 0 < len(image_id) <= MAX_IDENTITY_CHARS and image_id.isprintable()
     return Identity(image_id if usable else None, _number(body.get("uptime")))
 
 
@@ -208,13 +209,16 @@ def _number(value: object) -> float | None:
     return float(value)
 
 
+def _brief(value: object, limit: int) -> str:
+    return printable(str(value)[:limit])
+
+
 def _error(dialect: Dialect, code: object, message: object, details: object) -> ImageError:
     name = code if isinstance(code, str) and code else "Error"
     words = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
-    words = words[:MAX_ERROR_CHARS]
+    words = printable(words[:MAX_ERROR_CHARS])
     if name == "UnsupportedOperation":
         return UnsupportedRequest(words)
     extra = list(details.items())[:MAX_DETAILS] if isinstance(details, dict) else []
-    return DialectError(
-        dialect, name[:100], words, {str(k)[:100]: str(v)[:MAX_ERROR_CHARS] for k, v in extra}
-    )
+    details_read = {_brief(k, 100): _brief(v, MAX_ERROR_CHARS) for k, v in extra}
+    return DialectError(dialect, printable(name[:100]), words, details_read)

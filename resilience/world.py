@@ -30,7 +30,6 @@ from resilience.recorder import Recorder
 from resilience.scout import Scouts
 from store import TransitionRecord
 
-
 _CAUSE_OF = {e.Scouting.REFUSED: Cause.REFUSED, e.Scouting.NO_ROUTE: Cause.NO_ROUTE}
 
 WHY_TIMEOUT_S = 0.25

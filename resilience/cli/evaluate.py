@@ -13,7 +13,7 @@ from machines.table import LIVE
 from resilience.cli import EXIT_FAILED, EXIT_UNKNOWN, EXIT_UNREACHABLE
 from resilience.cli.lines import reason_text, write
 from resilience.cli.running import run_until_done
-from resilience.errors import Expired, ImageError, OutcomeUnknown, ResilienceError
+from resilience.errors import Expired, ImageError, OutcomeUnknown, ResilienceError, printable
 from resilience.supervisor import Supervisor
 from resilience.wire import Reply
 
@@ -56,7 +56,8 @@ def _tell(reply: Reply | None, words: str, outcome: str, code: int, *, as_json: 
             line |= {"error": words}
         write(line)
     elif reply is not None:
-        sys.stdout.write(reply.result + "\n")
+        result = printable(reply.result) if sys.stdout.isatty() else reply.result
+        sys.stdout.write(result + "\n")
     else:
         click.echo(words, err=True)
     return code

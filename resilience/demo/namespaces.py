@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -294,6 +294,18 @@ def _enter(agent: int, namespace: str, argv: Sequence[str]) -> int:
 # --- outside: the owner's side -----------------------------------------------------------------------
 
 
+Step = tuple[str, dict[str, Any]]  # the name of an operation and its arguments
+
+
+def _link_to(nic: str, *, up: bool) -> Step:
+    return "link", {"nic": nic, "up": up}
+
+
+def _joined(nic: str, address: str, peer: str, agent: int) -> Sequence[str]:
+    cable = f"link add {nic} type veth peer name {peer} netns {agent}"
+    return cable, f"addr add {address}/{SUBNET_BITS} dev {nic}"
+
+
 def _program(*arguments: str) -> list[str]:
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *arguments]
 
@@ -311,6 +323,8 @@ class _Agent:
             bufsize=1,
             start_new_session=True,
         )
+        self._orders = cast("IO[str]", self._process.stdin)
+        self._answers = cast("IO[str]", self._process.stdout)
         self._lock = threading.Lock()
         self.pid = self._process.pid
         try:
@@ -319,19 +333,17 @@ class _Agent:
             self.close()
             raise
 
-    def tell(self, *steps: tuple[str, dict[str, Any]]) -> tuple[Moment, bool | None]:
+    def tell(self, *steps: Step) -> tuple[Moment, bool | None]:
         with self._lock:
-            assert self._process.stdin is not None  # noqa: S101 - asked for above
             try:
-                self._process.stdin.write(json.dumps(steps) + "\n")
+                self._orders.write(json.dumps(steps) + "\n")
                 answer = self._answer(steps[0][0])
             except BrokenPipeError as error:
                 raise LabError(steps[0][0], "the agent of this namespace is gone") from error
         return Moment(answer["began"], answer["done"]), answer["value"]
 
     def _answer(self, operation: str) -> dict[str, Any]:
-        assert self._process.stdout is not None  # noqa: S101 - asked for above
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             raise LabError(operation, "the agent of this namespace is gone")
         answer: dict[str, Any] = json.loads(line)
@@ -340,16 +352,14 @@ class _Agent:
         return answer
 
     def close(self) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - asked for above
-        assert self._process.stdout is not None  # noqa: S101 - asked for above
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+            self._orders.close()
         try:
             self._process.wait(AGENT_ANSWER_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
+        self._answers.close()
 
 
 class Lab:
@@ -434,18 +444,18 @@ class Lab:
 
     def link_down(self) -> Moment:
         """Take the client's own interface down; its routes go with it, its address stays."""
-        return self._client(("link", {"nic": self.wifi.nic, "up": False}))
+        return self._client(_link_to(self.wifi.nic, up=False))
 
     def link_up(self) -> Moment:
         """Bring the interface up again and restore the default route, as a DHCP client does at once."""
-        return self._client(("link", {"nic": self.wifi.nic, "up": True}), self._route(present=True))
+        return self._client(_link_to(self.wifi.nic, up=True), self._route(present=True))
 
     def carrier_off(self) -> Moment:
         """Silence the access point; the client keeps address and routes and only loses carrier."""
-        return self._router(("link", {"nic": self.wifi.access_point, "up": False}))
+        return self._router(_link_to(self.wifi.access_point, up=False))
 
     def carrier_on(self) -> Moment:
-        return self._router(("link", {"nic": self.wifi.access_point, "up": True}))
+        return self._router(_link_to(self.wifi.access_point, up=True))
 
     def lease_lost(self) -> Moment:
         """Take the client's address and default route away; the interface itself is left as it is."""
@@ -456,7 +466,7 @@ class Lab:
 
     def link_up_with_lease(self) -> Moment:
         """Bring the interface up, then address and default route, as after a long absence."""
-        up = ("link", {"nic": self.wifi.nic, "up": True})
+        up = _link_to(self.wifi.nic, up=True)
         return self._client(up, self._lease(present=True), self._route(present=True))
 
     def roam_away(self) -> Moment:
@@ -486,9 +496,7 @@ class Lab:
         )
 
     def bystander_flap(self) -> Moment:
-        return self._client(
-            ("link", {"nic": BYSTANDER, "up": False}), ("link", {"nic": BYSTANDER, "up": True})
-        )
+        return self._client(_link_to(BYSTANDER, up=False), _link_to(BYSTANDER, up=True))
 
     def bystander_remove(self) -> None:
         self._batch(Place.CLIENT, f"link del {BYSTANDER}")
@@ -502,28 +510,20 @@ class Lab:
         client, image = self._agents[Place.CLIENT].pid, self._agents[Place.IMAGE].pid
         self._batch(
             Place.ROUTER,
-            *(
-                line
-                for wifi in (HOME, OFFICE)
-                for line in (
-                    f"link add {wifi.access_point} type veth peer name {wifi.nic} netns {client}",
-                    f"addr add {wifi.gateway}/{SUBNET_BITS} dev {wifi.access_point}",
-                )
-            ),
-            f"link set {HOME.access_point} up",
-            f"link add lan0 type veth peer name eth0 netns {image}",
-            f"addr add {IMAGE_GATEWAY}/{SUBNET_BITS} dev lan0",
-            "link set lan0 up",
+            *_joined(HOME.access_point, HOME.gateway, HOME.nic, client),
+            *_joined(OFFICE.access_point, OFFICE.gateway, OFFICE.nic, client),
+            *_joined("lan0", IMAGE_GATEWAY, "eth0", image),
         )
+        self._router(_link_to(HOME.access_point, up=True), _link_to("lan0", up=True))
         self._agents[Place.IMAGE].tell(
-            ("link", {"nic": "eth0", "up": True}),
+            _link_to("eth0", up=True),
             ("address", {"nic": "eth0", "address": IMAGE_ADDRESS, "present": True}),
             ("default_route", {"nic": "eth0", "gateway": IMAGE_GATEWAY, "present": True}),
         )
         self._router(("forwarding", {"on": True}))
         if self._firewall:
             self._run(Place.ROUTER, ["nft", "-f", "-"], FIREWALL)
-        self._client(("link", {"nic": OFFICE.nic, "up": True}))
+        self._client(_link_to(OFFICE.nic, up=True))
         self.link_up_with_lease()
 
     def _silence(self, *, on: bool) -> Moment:
@@ -531,16 +531,16 @@ class Lab:
             return self._router(("forward_policy", {"drop": on}))
         return self._router(("forwarding", {"on": not on}))
 
-    def _route(self, *, present: bool) -> tuple[str, dict[str, Any]]:
+    def _route(self, *, present: bool) -> Step:
         return "default_route", {"nic": self.wifi.nic, "gateway": self.wifi.gateway, "present": present}
 
-    def _lease(self, *, present: bool) -> tuple[str, dict[str, Any]]:
+    def _lease(self, *, present: bool) -> Step:
         return "address", {"nic": self.wifi.nic, "address": self.wifi.address, "present": present}
 
-    def _client(self, *steps: tuple[str, dict[str, Any]]) -> Moment:
+    def _client(self, *steps: Step) -> Moment:
         return self._agents[Place.CLIENT].tell(*steps)[0]
 
-    def _router(self, *steps: tuple[str, dict[str, Any]]) -> Moment:
+    def _router(self, *steps: Step) -> Moment:
         return self._agents[Place.ROUTER].tell(*steps)[0]
 
     def _batch(self, place: Place, *lines: str) -> None:

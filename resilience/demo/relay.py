@@ -28,9 +28,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 BACKLOG = 128  # connections the kernel completes before the relay has looked at them
-FULL_BACKLOG = (
-    1  # Linux discards SYNs once *more* than this many wait; with 0 it would log a SYN flood instead
-)
+FULL_BACKLOG = 1  # Linux discards SYNs once *more* than this many wait; with 0 it would log a SYN flood
 FILLERS = 2  # connections of our own that wait there
 CHUNK_BYTES = 65_536
 CHUNKS_MAX = 16  # under way per direction: a megabyte, enough for a delayed stream to stay a stream

@@ -15,8 +15,8 @@ TICK_S = 0.25
 """Clocks are compared four times a second: a sleep is known within this time of waking, for a few µs each."""
 
 STALL_S = 0.2
-"""A timer this late means the process did not run: a garbage collection, a full machine or a slow callback of the
-host stay below it on a loaded two-core machine, and the tightest timeout on silence (1 s) stays well above."""
+"""A timer this late means that the process did not run. Garbage collections and slow callbacks stay below it
+even on a busy machine, and the shortest silence that counts against a link stays above."""
 
 LEAST_SLEEP_S = 0.1
 """No machine suspends and wakes in less, and two clocks are read within 1 ms of each other."""
@@ -72,20 +72,21 @@ class SleepClock:
 
 
 def sleep_clock() -> SleepClock:
-    """The best pair of clocks here. Those of macOS and Windows follow their documentation and were never run by us.
+    """The best pair of clocks here. Those of macOS and Windows follow their documentation and were never run.
 
     Elsewhere the time of day stands in for a clock that counts sleep. If the monotonic clock counts it
     too, nothing steps, and the sleep is seen as a stall of that length.
     """
+    clock = SleepClock("time of day", lambda: time.time() - time.monotonic(), LEAST_WALL_STEP_S)
     if sys.platform == "linux":
-        return SleepClock("CLOCK_BOOTTIME", lambda: _apart(time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC))
-    if sys.platform == "darwin":  # its CLOCK_MONOTONIC counts sleep but is slewed; the RAW ones are not
-        return SleepClock(
+        clock = SleepClock("BOOTTIME", lambda: _apart(time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC))
+    elif sys.platform == "darwin":  # its CLOCK_MONOTONIC counts sleep too, but is slewed
+        clock = SleepClock(
             "CLOCK_MONOTONIC_RAW", lambda: _apart(time.CLOCK_MONOTONIC_RAW, time.CLOCK_UPTIME_RAW)
         )
-    if sys.platform == "win32":
-        return SleepClock("QueryUnbiasedInterruptTime", _biased_by)
-    return SleepClock("time of day", lambda: time.time() - time.monotonic(), LEAST_WALL_STEP_S)
+    elif sys.platform == "win32":
+        clock = SleepClock("QueryUnbiasedInterruptTime", _biased_by)
+    return clock
 
 
 def _apart(counting: int, pausing: int) -> float:

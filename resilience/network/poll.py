@@ -50,34 +50,19 @@ def read() -> Snapshot:
     """Interfaces, addresses and default gateways, all taken to be up and to have a carrier.
 
     Raises:
-        PollError: `netifaces` is missing or fails. It does where AF_NETLINK is refused: it asks the same way.
+        PollError: `netifaces` is missing or fails. On Linux it needs AF_NETLINK sockets itself.
     """
     try:
         import netifaces  # noqa: PLC0415 - imported when used: most Linux processes need it first after 5 s
 
         families = {V4: int(netifaces.AF_INET), V6: int(netifaces.AF_INET6)}
-        found: Any = netifaces.allifaddresses()
-        gateways: Any = netifaces.gateways()
-    except Exception as error:  # a C extension, "maintained very passively": it may raise anything
+        return _snapshot(netifaces.allifaddresses(), netifaces.gateways(), families)
+    except Exception as error:  # a C extension that is hardly maintained may do anything
         raise PollError(str(error) or type(error).__name__) from error
-    held = [one for one in _held(found, families) if one is not None][:MAX_POLLED]
-    names = {raw: _name(raw) for raw in sorted(found)}
-    indices = _indices()
-    interfaces = [
-        Interface(
-            indices.get(raw, 0),
-            name,
-            up=True,
-            carrier=True,
-            addresses=tuple(dict.fromkeys(str(one.address) for one in held if one.interface == name)),
-        )
-        for raw, name in names.items()
-    ]
-    return Snapshot(tuple(interfaces), tuple(_neighbours(held) + _defaults(gateways, families, held)))
 
 
 def read_sources() -> Snapshot:
-    """The last resort: from which address would a packet into the world start? One interface, its name unknown.
+    """The last resort: from which address would a packet into the world start? Its interface stays unnamed.
 
     Connecting a datagram socket sends nothing and needs no permission; it makes the kernel choose.
     """
@@ -97,6 +82,19 @@ def read_sources() -> Snapshot:
     loopback = Interface(0, "loopback", up=True, carrier=True, addresses=("127.0.0.1", "::1"))
     unnamed = Interface(0, UNNAMED, up=True, carrier=True, addresses=tuple(addresses))
     return Snapshot((loopback, unnamed) if addresses else (loopback,), tuple(routes))
+
+
+def _snapshot(found: Any, gateways: Any, families: dict[int, int]) -> Snapshot:
+    held = [one for one in _held(found, families) if one is not None][:MAX_POLLED]
+    addresses: dict[str, list[str]] = {_name(raw): [] for raw in sorted(found)}
+    for one in held:
+        addresses[one.interface].append(str(one.address))
+    indices = _indices()
+    interfaces = tuple(
+        Interface(indices.get(name, 0), name, up=True, carrier=True, addresses=tuple(dict.fromkeys(theirs)))
+        for name, theirs in addresses.items()
+    )
+    return Snapshot(interfaces, tuple(_neighbours(held) + _defaults(gateways, families, held)))
 
 
 def _held(found: Any, families: dict[int, int]) -> list[_Held | None]:
@@ -160,11 +158,12 @@ def _defaults(gateways: Any, families: dict[int, int], held: list[_Held]) -> lis
 
 
 def _name(raw: str) -> str:
-    return printable(os.fsencode(raw))
+    """Without the label that Linux appends to addresses of its interfaces, as in `eth0:1`."""
+    return printable(os.fsencode(raw.partition(":")[0]))
 
 
 def _indices() -> dict[str, int]:
     try:
-        return {name: index for index, name in socket.if_nameindex()}
+        return {_name(raw): index for index, raw in socket.if_nameindex()}
     except OSError:
         return {}

@@ -109,7 +109,7 @@ class EventSocket:
 
 
 class Reader:
-    """Asks the kernel. Its socket is opened when needed, and anew after an error: half an answer may be left."""
+    """Asks the kernel. The socket is opened when needed, after an error anew: half an answer may be in it."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None

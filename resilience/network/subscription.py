@@ -15,8 +15,8 @@ from resilience.network.messages import InterruptedDumpError
 from resilience.network.rtnetlink import EventSocket, Reader
 from resilience.network.snapshot import Snapshot
 
-HOLD_S = 0.01
-"""The next reading waits so long: what belongs together, such as an address and its routes, comes within 2 ms."""
+HOLD_S = 0.003
+"""The next reading waits so long: an address and its routes, which belong together, come within 2 ms."""
 
 BURST_HOLD_S = 0.02
 """The same once a burst goes on: 50 readings a second, however many messages."""
@@ -25,7 +25,7 @@ BURST_S = 2 * BURST_HOLD_S
 """Readings closer together than this are one burst."""
 
 BURST_SHARE = 0.2
-"""Of the loop's time in a burst. Where a reading takes long, with thousands of routes, it is done less often."""
+"""Of the loop's time in a burst: a reading that takes long, with thousands of routes, is done less often."""
 
 MAX_INTERRUPTED = 50
 """Readings in a row spoiled by further changes, about a second, before this way of watching is given up."""

@@ -9,5 +9,9 @@ the ZeroMQ side of a real image. Everything an image owes its clients is here, i
 - `smalltalk`, `objects`: a very small language, so that a reply proves an evaluation took place;
 - `serve`: the socket, the save that closes and re-opens it, signals.
 
+`python -m resilience.standin --help` tells how to start one; in a test or a program,
+`with running(ImageServer(Image(wait=bell.wait), "tcp://127.0.0.1:0", bell)) as endpoint`, all from `serve`
+but the `Image`.
+
 Only the standard library and pyzmq are used, so this folder can be copied next to any image and run there.
 """

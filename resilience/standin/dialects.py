@@ -15,9 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-REQUEST_MAX_BYTES = (
-    10_000_000  # the protocol's 10 MB; the socket's own limit is a little above, so this one answers
-)
+REQUEST_MAX_BYTES = 10_000_000  # the protocol's 10 MB; the socket itself allows a little more, to answer
 DEPTH_MAX = 32  # the deepest documented message has 6 levels
 ID_MAX_CHARS = 200  # a UUID has 36
 QUOTED_MAX_CHARS = 100  # of somebody else's text repeated in our messages

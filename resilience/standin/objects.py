@@ -10,9 +10,7 @@ from types import NoneType
 from typing import Any, Protocol
 
 RESULT_MAX_BITS = 33_220  # 10,000 decimal digits, the bound on literals too: nothing printed is longer
-STRING_MAX_CHARS = (
-    100_000  # more than any code can hold; printString doubles quotes, so it could grow for ever
-)
+STRING_MAX_CHARS = 100_000  # more than code can hold; printString doubles quotes, repeated without end
 DELAY_MAX_S = 600.0  # ten minutes outlast every timeout a client could sensibly have
 SMALL_INTEGER_MAX = 2**60 - 1  # a 64-bit image tags three bits of the word and keeps the sign in one
 
@@ -96,10 +94,7 @@ def send(world: World, receiver: object, selector: str, arguments: Sequence[obje
         return _bounded(method(world, receiver, *arguments))
     except ZeroDivisionError:
         raise SmalltalkError("ZeroDivide", f"{selector} by zero") from None
-    except (
-        OverflowError,
-        ValueError,
-    ):  # infinities and NaN have no integer part; floats have a largest value
+    except (OverflowError, ValueError):  # infinity and NaN have no integer part; floats end somewhere
         raise SmalltalkError("ArithmeticError", f"{selector} leaves the range of numbers") from None
 
 

@@ -18,19 +18,16 @@ import zmq
 
 from resilience.standin.image import Image, Stopped
 
-TRANSPORT_MAX_BYTES = (
-    10 * 1024 * 1024
-)  # beyond, libzmq hangs up; a bit above REQUEST_MAX_BYTES, which gets a reply
-PARKED_S = (
-    0.3  # bindings seen in the field close their sockets at a save and re-create them about this much later
-)
+# Beyond this libzmq hangs up on the sender; what is beyond REQUEST_MAX_BYTES only still gets a reply.
+TRANSPORT_MAX_BYTES = 10 * 1024 * 1024
+PARKED_S = 0.3  # bindings in the field close their sockets, save a small image, and re-create them
 FLUSH_MS = 200  # the reply to the save itself leaves before its socket is gone; loopback needs a few
 REBIND_TRIES = 50  # libzmq closes a listener in the background: normally the first try succeeds
 REBIND_IVL_S = 0.05
 PORT_MAX = 65_535
 THREAD_JOIN_S = 10.0  # far beyond what stopping takes; a thread that hangs must fail a test, not freeze it
 
-_MALFORMED = {EINVAL, ENODEV, zmq.EPROTONOSUPPORT, zmq.ENOCOMPATPROTO}
+_MALFORMED = {EINVAL, ENODEV}  # not an endpoint; a host that is no address of an interface
 
 
 class BindError(Exception):
@@ -79,6 +76,14 @@ class Bell:
         self._rung = True
         with suppress(OSError):  # full, so it has been rung; or closed, so nobody listens any more
             self._button.send(b"!")
+
+    def ring_on_signals(self) -> None:
+        """Let a signal wake the loop by itself; the handler, which has to ring too, runs after that.
+
+        Python runs handlers between two of its instructions. A signal that arrives just before a blocking
+        call, or in another thread, would otherwise wait until that call returns, which may be never.
+        """
+        signal.set_wakeup_fd(self._button.fileno(), warn_on_full_buffer=False)
 
     def wait(self, seconds: float) -> bool:
         """Let time pass, at most until somebody rings; answer whether somebody did."""
@@ -253,5 +258,6 @@ def run_until_signalled(server: Server, ready: Callable[[str], None]) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    server.bell.ring_on_signals()
     server.run(ready)
     return status

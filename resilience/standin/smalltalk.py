@@ -12,9 +12,7 @@ from typing import NoReturn
 from resilience.standin.objects import GLOBALS, PSEUDO_VARIABLES, World, send
 
 CODE_MAX_CHARS = 65_536  # some 20,000 messages: half a minute at worst, if each is a large factorial
-DIGITS_MAX = (
-    10_000  # for literals here, for results in objects.py: a reply stays far below the 10 MB of the wire
-)
+DIGITS_MAX = 10_000  # of a literal, as of a result: a reply stays far below the 10 MB of the wire
 NESTING_MAX = 50  # parentheses: five Python frames each, a quarter of the default recursion limit
 
 _TOKEN = re.compile(
