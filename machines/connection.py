@@ -33,7 +33,7 @@ class Connection(Holding):
 
     # -- the two questions a shell asks ------------------------------------------------
 
-    def receive(self, event: e.Event, now: float) -> tuple[c.Command, ...]:  # noqa: C901, PLR0912 - one arm per fact
+    def receive(self, event: e.Event, now: float) -> tuple[c.Command, ...]:  # noqa: C901, PLR0912, PLR0915 - an arm a fact
         """Take in one fact; the returned commands must be executed, in order.
 
         Raises:
@@ -53,6 +53,9 @@ class Connection(Holding):
                 self._session_read(e.Identity(), now, dirty=False)
             case e.SessionUnreadable(detail):
                 self._fail(Trigger.SESSION_UNREADABLE, Reason.UNREADABLE, detail)
+            case e.LookingUp(gen, done):
+                if attempt := self.search.attempt_of(gen):
+                    self.search.looking_up(attempt, now, done=done)
             case e.Accepted(gen):
                 if attempt := self.search.attempt_of(gen):
                     self.search.accepted(attempt, now)

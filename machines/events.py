@@ -75,6 +75,17 @@ class SessionUnreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class LookingUp:
+    """The dial's host name is being looked up, or has been (`done`): only then does the dial's time run.
+
+    The shell promises an end to every lookup.
+    """
+
+    gen: int
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """The kernel at the far end accepted the TCP connection. Proves nothing yet."""
 
@@ -205,6 +216,7 @@ Event = (
     | SessionRestored
     | SessionAbsent
     | SessionUnreadable
+    | LookingUp
     | Accepted
     | Handshaken
     | Answered

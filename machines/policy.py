@@ -71,6 +71,8 @@ LADDERS: dict[Cause, tuple[Step, ...]] = {
     Cause.REFUSED: (Step(10.0, 0.06), Step(60.0, 0.4), Step(600.0, 2.0), Step(_FOREVER, 4.0)),
     # No route: an event will tell when there is one; the timer is for machines without events.
     Cause.NO_ROUTE: (Step(10.0, 0.25), Step(60.0, 1.0), Step(_FOREVER, 4.0)),
+    # A name server is somebody else's machine, and a name that appears is rarely news of this second.
+    Cause.NAME: (Step(60.0, 1.0), Step(600.0, 2.0), Step(_FOREVER, 4.0)),
     # Somebody is there but it is not (yet) the image, or the handshake does not end.
     Cause.PROTOCOL: (Step(10.0, 0.25), Step(60.0, 1.0), Step(_FOREVER, 4.0)),
 }
@@ -78,7 +80,6 @@ LADDERS: dict[Cause, tuple[Step, ...]] = {
 LADDER_OF: dict[Cause, Cause] = {
     Cause.CLOSED: Cause.NO_ANSWER,
     Cause.SILENT: Cause.NO_ANSWER,
-    Cause.NAME: Cause.NO_ROUTE,
     Cause.FROZEN: Cause.PROTOCOL,
     Cause.LOCAL: Cause.PROTOCOL,
     Cause.NO_HANDSHAKE: Cause.PROTOCOL,

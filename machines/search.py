@@ -131,6 +131,7 @@ class Search:
 
     def scout(self, now: float) -> None:
         """Send one scout and set the next try."""
+        self.attempt += 1
         self._out.append(c.Scout(max(self.policy.connect_first_s, self._patience_s(Phase.SYN))))
         self.set_next_try(now)
 
@@ -154,6 +155,11 @@ class Search:
             self._proof_at = now
             self._schedule.reset(now)
             self.scout(now)
+
+    def looking_up(self, attempt: DialAttempt, now: float, *, done: bool) -> None:
+        """A dial without an address has no time to run out of."""
+        if attempt.phase is Phase.SYN:
+            attempt.deadline = now + self._patience_s(Phase.SYN) if done else None
 
     def accepted(self, attempt: DialAttempt, now: float) -> None:
         """The far kernel accepted: the handshake has its own time, scouts have done their work."""
@@ -195,7 +201,7 @@ class Search:
         """We did not run for a while: the attempt under way gets its time again."""
         if self.dial is not None:
             self.dial.since = now
-            if self.dial.deadline is not None:
+            if self.dial.deadline is not None:  # None: a lookup or an unanswered ping, which has no deadline
                 self.dial.deadline = now + self._patience_s(self.dial.phase)
 
     def abort_dial(self) -> None:

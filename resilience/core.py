@@ -18,7 +18,7 @@ from machines import commands as c
 from machines import events as e
 from resilience.change import Change
 from resilience.endpoint import Endpoint
-from resilience.errors import ImageError, MalformedReply
+from resilience.errors import ImageError, MalformedReply, UnsupportedRequest
 from resilience.exchange import Asked, Exchange, Settle, Slot
 from resilience.limits import MAX_DETAIL_CHARS, RESOLVE_FRESH_S
 from resilience.network.snapshot import Path
@@ -47,9 +47,7 @@ class ImageCore:
         self.endpoint = endpoint
         self.key = endpoint.key
         self.connection = Connection(random, policy)
-        self.exchange = Exchange(
-            self.key, dialect=Dialect(stored.dialect) if stored and stored.dialect else None
-        )
+        self.exchange = Exchange(self.key, dialect=_known_dialect(stored))
         self.path: Path | None = None
         self.strays = 0
         """Replies that matched nothing outstanding: late, foreign or repeated. Dropped."""
@@ -66,6 +64,8 @@ class ImageCore:
         self._resolving = False
         self._turn = 0
         self._scouted_address: str | None = None
+        self._dialled: dict[int, str] = {}
+        """Where each open link goes."""
         self._dial_waiting: c.Dial | None = None
 
     # -- the host's side -----------------------------------------------------------------
@@ -74,7 +74,7 @@ class ImageCore:
         """Find the session, look at the path, and begin to dial."""
         events: list[e.Event] = []
         if self.address is not None:
-            self.path = self._world.path_to(self.address)
+            self.path = self._find_path()
             if self.path is None:
                 events.append(e.PathChanged(usable=False))
         if self._stored is not None:
@@ -165,6 +165,7 @@ class ImageCore:
 
     def link_down(self, gen: int, cause: Cause, detail: str = "") -> None:
         """A link ended by itself."""
+        self._dialled.pop(gen, None)
         self.exchange.link_gone(gen, detail or cause)
         self.feed(e.LinkDown(gen, cause, detail))
 
@@ -184,12 +185,13 @@ class ImageCore:
             self._hang_up(gen, outcome)
             return
         met = outcome.identity if isinstance(outcome, Reply) else Identity()
-        dialect = outcome.dialect if isinstance(outcome, Reply | DialectError) else None
+        refusal = isinstance(outcome, DialectError | UnsupportedRequest)
+        dialect = outcome.dialect if isinstance(outcome, Reply | DialectError | UnsupportedRequest) else None
         both = asked.request.kind is Kind.PING and self.exchange.dialect is None
         if dialect is not None:
-            self.exchange.dialect = dialect
+            self.exchange.dialect = Dialect(dialect)
         self.exchange.answered(gen, outcome, self._world.now())
-        if both and isinstance(outcome, DialectError):
+        if both and refusal:
             # A strict image refused the two-shaped ping; its error says which shape it wants.
             self._ping(gen)
             return
@@ -207,11 +209,12 @@ class ImageCore:
         self._resolving = False
         if addresses:
             self._addresses, self._resolved_at = addresses, self._world.now()
-            self.path = self._world.path_to(addresses[self._turn % len(addresses)])
+            self.path = self._find_path()
             if (self.path is not None) != self.connection.path_usable:
                 self.feed(e.PathChanged(usable=self.path is not None, detail=_describe(None, self.path)))
         waiting, self._dial_waiting = self._dial_waiting, None
         if waiting is not None and addresses:
+            self.feed(e.LookingUp(waiting.gen, done=True))
             self._open(waiting)
         elif waiting is not None:
             self.link_down(waiting.gen, Cause.NAME, problem)
@@ -220,9 +223,16 @@ class ImageCore:
         """Something in the network changed: is our path another one now?"""
         if self.address is None:
             return  # no path is known to a name that was never resolved; dialling asks again
-        old, self.path = self.path, self._world.path_to(self.address)
+        old, self.path = self.path, self._find_path()
         if self.path != old:
             self.feed(e.PathChanged(usable=self.path is not None, detail=_describe(old, self.path)))
+
+    def _find_path(self) -> Path | None:
+        """To where the living link goes; else to the first address that anything leads to."""
+        live = self.connection.live
+        linked = self._dialled.get(live.gen) if live is not None else None
+        ways = (self._world.path_to(each) for each in ([linked] if linked else []) + self._addresses)
+        return next((path for path in ways if path is not None), None)
 
     def durable(self, *, saved: bool) -> None:
         """The oldest transition not yet told is on disk, or has been given up: tell it."""
@@ -236,6 +246,7 @@ class ImageCore:
             case c.Dial():
                 self._dial(command)
             case c.Abort(gen):
+                self._dialled.pop(gen, None)
                 self._world.abort_link(self, gen)
                 self.exchange.link_gone(gen, f"the link was given up: {self.connection.reason}")
             case c.Ping(gen):
@@ -270,6 +281,7 @@ class ImageCore:
             self._open(command)
         else:
             self._dial_waiting = command
+            self.feed(e.LookingUp(command.gen, done=False))
         self._refresh_name()
 
     def _scout(self, timeout_s: float) -> None:
@@ -289,6 +301,7 @@ class ImageCore:
         address = self.address
         dial = self.connection.search.attempt_of(command.gen)
         if address is not None and dial is not None:
+            self._dialled[command.gen] = address
             self._world.open_link(self, command.gen, address, fresh_context=command.fresh_context)
 
     def _ping(self, gen: int) -> None:
@@ -319,9 +332,11 @@ class ImageCore:
         """Not the reply that is outstanding. A wrong envelope is a wrong program; a wrong id is only late."""
         self.strays += 1
         if len(frames) != _FRAMES or frames[1]:
-            self._hang_up(
-                gen, MalformedReply(f"{len(frames)} frames where {_FRAMES} were expected", frames[0][:60])
-            )
+            problem = MalformedReply(f"{len(frames)} frames where {_FRAMES} were expected", frames[0][:60])
+            self.exchange.link_gone(
+                gen, problem.problem
+            )  # nothing proves that it answers what is outstanding
+            self._hang_up(gen, problem)
 
     def _hang_up(self, gen: int, problem: MalformedReply) -> None:
         self.exchange.answered(gen, problem, self._world.now())
@@ -331,7 +346,7 @@ class ImageCore:
     def _announce(self, said: c.Announce) -> None:
         now, wall = self._world.now(), self._world.wall()
         seq, self._seq = self._seq, self._seq + 1
-        endpoint = str(self.endpoint)
+        endpoint, detail = str(self.endpoint), said.detail[:MAX_DETAIL_CHARS]
         change = Change(
             self.key,
             endpoint,
@@ -340,7 +355,7 @@ class ImageCore:
             said.trigger,
             said.target,
             said.reason,
-            said.detail,
+            detail,
             wall,
             now,
         )
@@ -355,13 +370,19 @@ class ImageCore:
             trigger=said.trigger,
             target=said.target,
             reason=said.reason,
-            detail=said.detail[:MAX_DETAIL_CHARS],
+            detail=detail,
             identity=self.connection.identity.image_id,
             dialect=self.exchange.dialect,
         )
         self._world.record(self, record)
         if said.trigger.startswith("image_answered"):
             self._world.proven(self)
+
+
+def _known_dialect(stored: SessionSummary | None) -> Dialect | None:
+    """The journal may be a later version's, with a dialect nobody here knows."""
+    known = {each.value: each for each in Dialect}
+    return known.get(stored.dialect or "") if stored is not None else None
 
 
 def _describe(old: Path | None, new: Path | None) -> str:

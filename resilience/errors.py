@@ -100,10 +100,12 @@ class UnsupportedRequest(ImageError):  # noqa: N818 - same
 
     Attributes:
         message: the image's words.
+        dialect: the dialect it said so in, if it is known.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, dialect: str | None = None) -> None:
         self.message = message
+        self.dialect = dialect
         super().__init__(f"the image does not support this request: {message}")
 
 

@@ -67,7 +67,7 @@ class Image:
 
     @property
     def attempt(self) -> int:
-        """Dials since the link was lost."""
+        """Tries, dials and scouts alike, since the link was lost."""
         return self._core.connection.search.attempt
 
     @property

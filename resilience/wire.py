@@ -218,7 +218,7 @@ def _error(dialect: Dialect, code: object, message: object, details: object) -> 
     words = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
     words = printable(words[:MAX_ERROR_CHARS])
     if name == "UnsupportedOperation":
-        return UnsupportedRequest(words)
+        return UnsupportedRequest(words, dialect)
     extra = list(details.items())[:MAX_DETAILS] if isinstance(details, dict) else []
     details_read = {_brief(k, 100): _brief(v, MAX_ERROR_CHARS) for k, v in extra}
     return DialectError(dialect, printable(name[:100]), words, details_read)

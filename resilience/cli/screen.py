@@ -23,6 +23,8 @@ from resilience.wire import Reply
 
 FRAMES_PER_SECOND = 8
 SHOWN_CHANGES = 12
+SOON_S = 0.5
+"""A try sooner than this needs no countdown; it would only flicker."""
 
 _LOOKS: dict[State, tuple[str, str]] = {
     State.FRESH: ("○", "bold"),
@@ -133,6 +135,7 @@ class Screen:
 
 def _why(image: Image) -> str:
     why = reason_text(image.reason, image.detail)
-    if image.next_try_s is not None:
-        return f"{why}; try {image.attempt + 1} in {image.next_try_s:.1f} s"
-    return why
+    if image.next_try_s is None:
+        return why
+    soon = image.next_try_s < SOON_S
+    return f"{why}; try {image.attempt}" + (" under way" if soon else f", next in {image.next_try_s:.1f} s")
