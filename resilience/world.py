@@ -88,6 +88,7 @@ class RealWorld:
         self._timers: dict[str, tuple[float, asyncio.TimerHandle]] = {}
         self._paths: dict[str, Path | None] = {}
         self._proven_at: dict[tuple[str, str | None], float] = {}
+        self._open_links = 0
         self._descriptors = Descriptors()
         self.monitor = NetworkMonitor(self._network_changed, self._slept, self._stalled)
         self._ticker: asyncio.TimerHandle | None = None
@@ -153,7 +154,7 @@ class RealWorld:
 
     def open_link(self, core: ImageCore, gen: int, address: str, *, fresh_context: bool) -> None:
         links = self._links.setdefault(core.key, {})
-        problem = self._descriptors.shortage(sum(len(each) for each in self._links.values()))
+        problem = self._descriptors.shortage(self._open_links)
         if problem is None:
             callbacks = LinkCallbacks(core.feed, self._link_down(core), core.replied)
             host = f"[{address}]" if ":" in address else address
@@ -165,6 +166,7 @@ class RealWorld:
                 problem = str(error)
             else:
                 links[gen] = (link, context)
+                self._open_links += 1
         if problem is not None:
             self._loop.call_soon(core.link_down, gen, Cause.LOCAL, problem)
 
@@ -191,6 +193,7 @@ class RealWorld:
         if held is not None:
             link, context = held
             link.abort()
+            self._open_links -= 1
             self._contexts.give_back(context)
 
     def send(self, core: ImageCore, gen: int, request_id: str, frame: bytes) -> None:
@@ -296,19 +299,18 @@ class Descriptors:
     def __init__(self) -> None:
         self._counted = 0
         self._links_then = 0
-        self._looked = 0
 
     def shortage(self, links: int) -> str | None:
         """Why one more link must not be opened, or None."""
         limit = _descriptor_limit()
         if limit is None:
             return None
-        self._looked += 1
+        room = limit - DESCRIPTORS_PER_LINK - SPARE_DESCRIPTORS
         guess = self._counted + max(0, links - self._links_then) * DESCRIPTORS_PER_LINK
-        if self._looked % 16 == 1 or guess + SPARE_DESCRIPTORS > limit:
-            self._counted, self._links_then = _descriptors_in_use(), links
-            guess = self._counted
-        if guess + DESCRIPTORS_PER_LINK + SPARE_DESCRIPTORS <= limit:
+        if not self._counted or guess > room:  # counting 10,000 takes 10 ms: only when it may matter
+            guess = self._counted = _descriptors_in_use()
+            self._links_then = links
+        if guess <= room:
             return None
         return f"{guess} of {limit} file descriptors are in use; raise the limit (ulimit -n) for more images"
 

@@ -392,8 +392,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BindError as error:
         if error.malformed:
             parser.error(str(error))
-        print(error, file=sys.stderr)
-        return 1
+        trouble = str(error)
+    except OSError as error:
+        trouble = f"{error.filename}: {error.strerror}; choose another file for --log"
+    print(trouble, file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

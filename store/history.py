@@ -248,6 +248,6 @@ class History:
 def default_data_dir() -> Path:
     """Return the platform's directory for this user's data of this program."""
     # Here and not above: a host that names its own directory never needs it.
-    import platformdirs  # noqa: PLC0415
+    import platformdirs  # noqa: PLC0415 -- the reason is above
 
     return Path(platformdirs.user_data_dir("resilience"))

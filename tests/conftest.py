@@ -12,6 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Hypothesis gives an example 200 ms; that is a timing assertion, and fails when the machine is busy.
+settings.register_profile("patient", parent=settings.default, deadline=None)
+settings.load_profile("patient")
 
 PATIENCE_S = 2.0
 """For threads and processes that are on their way out when their test ends."""

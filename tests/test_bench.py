@@ -34,8 +34,9 @@ COSTS = Costs({"nothing": 10.0, "pyzmq": 40.0, "resilience": 130.0}, 0.2, 0.1, 3
 
 
 def in_lab(test: Callable[..., None]) -> Callable[..., None]:
-    marked: Callable[..., None] = pytest.mark.netns(test)
-    return pytest.mark.skipif(MISSING is not None, reason=str(MISSING))(marked)  # type: ignore[no-any-return]
+    skipped = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))(test)
+    marked: Callable[..., None] = pytest.mark.netns(skipped)
+    return marked
 
 
 def probe(name: str, t0: float, t: float, *, ok: bool) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def test_dice_are_the_same_for_all_clients_of_a_round_only() -> None:
 def test_outages_are_jittered_by_a_tenth() -> None:
     """Never more than ±10 %, never always the same."""
     slept: list[float] = []
-    stage = Stage(None, None, random.Random(7), slept.append)  # type: ignore[arg-type]
+    stage = Stage(None, None, random.Random(7), slept.append)  # type: ignore[arg-type]  # waiting needs neither
     for _ in range(200):
         stage.last(6.0)
     assert 5.4 <= min(slept) < 5.6

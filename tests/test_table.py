@@ -13,6 +13,7 @@ import pytest
 
 import machines.table
 from machines import TABLE, Refused, Rule, State, Trigger, allows, fire
+from machines.machine import _cursor, _machine
 from machines.table import DIALLING, INITIAL, LIVE, WAYS_OUT, TableError, problems_of
 
 TARGETS = {(rule.source, rule.trigger): rule.target for rule in TABLE}
@@ -62,6 +63,12 @@ def test_a_refusal_leaves_nothing_behind(state: State) -> None:
         with pytest.raises(Refused):
             fire(state, trigger)
         assert {pair: fire(*pair) for pair in TARGETS} == TARGETS
+
+
+def test_the_machine_has_no_doors_beside_the_table() -> None:
+    """`transitions` would by itself add a trigger `to_...` for every state; none is there, nor any other."""
+    assert set(_machine.events) == set(Trigger)
+    assert not [name for name in dir(_cursor) if name.startswith("to_")]
 
 
 def test_a_restart_never_restores_into_a_live_state() -> None:

@@ -19,10 +19,13 @@ HOLD_S = 0.003
 """The next reading waits so long: an address and its routes, which belong together, come within 2 ms."""
 
 BURST_HOLD_S = 0.02
-"""The same once a burst goes on: 50 readings a second, however many messages."""
+"""The same in a long burst: 50 readings a second, however many messages."""
 
-BURST_S = 2 * BURST_HOLD_S
-"""Readings closer together than this are one burst."""
+BURST_S = 0.04
+"""Readings closer together than this belong to one burst."""
+
+LONG_BURST = 10
+"""Readings. An interface coming up, its addresses and its routes take three or four."""
 
 BURST_SHARE = 0.2
 """Of the loop's time in a burst: a reading that takes long, with thousands of routes, is done less often."""
@@ -51,6 +54,7 @@ class Subscription:
         self._hold: asyncio.TimerHandle | None = None
         self._owed = False
         self._interrupted = 0
+        self._in_a_row = 0
         self._read_at = -math.inf
         self._reader = Reader()
         self._events = EventSocket()
@@ -83,9 +87,10 @@ class Subscription:
             self._fail(error)
             return
         took_s = self._loop.time() - began
-        bursting = began - self._read_at < BURST_S
+        self._in_a_row = self._in_a_row + 1 if began - self._read_at < BURST_S else 1
         self._read_at, self._interrupted = began, 0
-        self._hold_off(max(BURST_HOLD_S if bursting else HOLD_S, took_s / BURST_SHARE))
+        hold_s = HOLD_S if self._in_a_row < LONG_BURST else BURST_HOLD_S
+        self._hold_off(max(hold_s, took_s / BURST_SHARE))
         self._on_read(snapshot)
 
     def carriers_differ(self, snapshot: Snapshot) -> bool:
