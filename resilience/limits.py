@@ -67,8 +67,8 @@ PATH_PROVEN_GAP_S = 0.5
 JOURNAL_RETRY_S = 2.0
 """After a failed commit the disk is tried again this much later."""
 
-MAX_UNSAVED = 4_096
-"""Transitions that wait for a broken disk; beyond it they are announced and not kept."""
+MAX_BATCH = 1_000
+"""Transitions in one write and one sync: a third of what the journal holds in memory."""
 
 MAX_SUBSCRIBER_BACKLOG = 1_024
 """Changes that a slow reader of `changes()` may be behind; the oldest go first, and it is told."""

@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from resilience.limits import JOURNAL_RETRY_S, MAX_UNSAVED
+from resilience.limits import JOURNAL_RETRY_S, MAX_BATCH
 from store import History, StoreError, TransitionRecord
 
 Done = Callable[[bool], None]
@@ -36,7 +36,6 @@ class Recorder:
         self._loop = loop
         self._on_trouble = on_trouble
         self._waiting: queue.SimpleQueue[tuple[TransitionRecord, Done] | None] = queue.SimpleQueue()
-        self._unsaved = 0
         self._thread = threading.Thread(target=self._run, name="resilience-journal", daemon=True)
         self._thread.start()
 
@@ -55,53 +54,76 @@ class Recorder:
     def _run(self) -> None:
         while True:
             batch, last = self._next_batch()
-            saved = self._write([record for record, _ in batch])
             if batch:
-                self._tell([done for _, done in batch], saved=saved)
+                self._tell(
+                    [(done, saved) for (_, done), saved in zip(batch, self._write(batch), strict=True)]
+                )
+            elif self._pending():
+                self._commit()
             if last:
-                if self._history is not None:
-                    self._history.close()
+                self._close_history()
                 return
 
+    def _pending(self) -> bool:
+        return self._history is not None and self._history.pending > 0
+
     def _next_batch(self) -> tuple[list[tuple[TransitionRecord, Done]], bool]:
-        """Everything that waits, at least one unless the disk is to be tried again."""
+        """What waits, up to a limit; at least one unless the disk is to be tried again."""
         batch: list[tuple[TransitionRecord, Done]] = []
-        timeout_s = JOURNAL_RETRY_S if self._unsaved else None
         try:
-            item = self._waiting.get(timeout=timeout_s)
+            item = self._waiting.get(timeout=JOURNAL_RETRY_S if self._pending() else None)
             while item is not None:
                 batch.append(item)
+                if len(batch) == MAX_BATCH:
+                    return batch, False
                 item = self._waiting.get_nowait()
         except queue.Empty:
             return batch, False
         return batch, True
 
-    def _write(self, records: list[TransitionRecord]) -> bool:
+    def _write(self, batch: list[tuple[TransitionRecord, Done]]) -> list[bool]:
+        """Which of the batch are on disk now."""
+        if self._history is None:
+            return [False] * len(batch)
+        lost = self._history.lost
+        kept = [self._take(self._history, record) for record, _ in batch]
+        # The journal gives up its oldest when too many wait; whose they were is not told, so none is claimed.
+        saved = self._commit() and self._history.lost == lost
+        return [saved and each for each in kept]
+
+    def _take(self, history: History, record: TransitionRecord) -> bool:
+        try:
+            history.record(record)
+        except (StoreError, ValueError) as problem:  # one that cannot be kept is not to take the others along
+            self._set_trouble(str(problem))
+            return False
+        return True
+
+    def _commit(self) -> bool:
         if self._history is None:
             return False
         try:
-            for record in records:
-                if self._unsaved < MAX_UNSAVED:
-                    self._history.record(record)
-                    self._unsaved += 1
-            if self._unsaved:
-                self._history.commit()
+            self._history.commit()
         except StoreError as problem:
             self._set_trouble(str(problem))
             return False
-        self._unsaved = 0
         self._set_trouble(None)
         return True
+
+    def _close_history(self) -> None:
+        if self._history is not None:
+            with contextlib.suppress(StoreError):  # what could not be saved has been told as such
+                self._history.close()
 
     def _set_trouble(self, trouble: str | None) -> None:
         if trouble != self.trouble:
             self.trouble = trouble
             self._call(self._on_trouble, trouble)
 
-    def _tell(self, done: list[Done], *, saved: bool) -> None:
+    def _tell(self, told: list[tuple[Done, bool]]) -> None:
         def tell() -> None:
-            for each in done:
-                each(saved)
+            for done, saved in told:
+                done(saved)
 
         self._call(tell)
 

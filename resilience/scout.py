@@ -45,7 +45,10 @@ class Scouts:
         except OSError:
             return  # out of descriptors: the dial says so in words
         scout.settimeout(0)
-        code = scout.connect_ex((address, port))
+        try:
+            code = scout.connect_ex((address, port))
+        except OSError:  # the zone of a link-local address names an interface that is gone
+            code = errno.ENETUNREACH
         if code not in _IN_PROGRESS:
             scout.close()
             self._loop.call_soon(self._tell, address, code, 0.0)
