@@ -22,6 +22,7 @@ from machines.commands import (
     Serve,
 )
 from machines.events import (
+    Abandoned,
     Accepted,
     AddressGone,
     Answered,
@@ -29,6 +30,7 @@ from machines.events import (
     Handshaken,
     InFlight,
     LinkDown,
+    LookingUp,
     PathChanged,
     PathProven,
     Scouted,
@@ -361,6 +363,17 @@ def test_an_address_that_is_gone_under_a_dial_restarts_it() -> None:
     assert {Dial, Scout} & set(kinds(got))
 
 
+def test_a_slow_name_costs_the_dial_none_of_its_time() -> None:
+    """While the name is looked up the attempt cannot run out; then it has its full patience."""
+    rig = Rig()
+    rig.ask(Ask.CONNECT)
+    rig.feed(LookingUp(1, done=False))
+    assert Abort(1) not in rig.wait(30)
+    rig.feed(LookingUp(1, done=True))
+    assert Abort(1) not in rig.wait(0.9)
+    assert Abort(1) in rig.wait(0.2)
+
+
 def test_another_image_on_the_path_answered() -> None:
     """What one image proves helps the others at once, unless they are further already."""
     rig = reconnecting()
@@ -390,6 +403,8 @@ ABOUT: list[Callable[[int], Event]] = [
     lambda gen: LinkDown(gen, Cause.CLOSED),
     lambda gen: InFlight(gen, busy=True),
     lambda gen: InFlight(gen, busy=False),
+    lambda gen: LookingUp(gen, done=False),
+    Abandoned,
     lambda gen: Vitals(gen, quiet_s=90, data_quiet_s=90, rtt_s=0.9),
     AddressGone,
 ]
@@ -449,6 +464,24 @@ def test_only_one_replaced_link_is_kept() -> None:
     got = rig.answer()
     assert Abort(1) in got
     assert Abort(2) not in got
+
+
+def test_a_reply_nobody_waits_for_is_not_waited_for() -> None:
+    """Done later it would be done for nobody: a draining link is aborted, and so is one kept in doubt; the
+    link that serves goes on (law 11)."""
+    rig = replaced_while_busy()
+    assert rig.feed(Abandoned(2)) == []
+    assert rig.feed(Abandoned(1)) == [Abort(1)]
+    rig.feed(InFlight(2, busy=True), PathChanged(usable=False))
+    assert rig.feed(Abandoned(2)) == [Abort(2)]
+    assert rig.connection.live is None
+
+
+def test_the_reply_to_a_ping_is_not_worth_waiting_for() -> None:
+    """A replaced link that owes us only a ping is aborted at once."""
+    rig = connected()
+    rig.feed(InFlight(1, busy=True, trivial=True), PathChanged(usable=True))
+    assert Abort(1) in rig.answer()
 
 
 def test_a_dead_address_ends_the_wait_for_its_reply() -> None:
@@ -620,8 +653,7 @@ def test_unsaved_edits_stay_the_reason_when_a_request_ends() -> None:
     """What Modified means to the user is not overwritten by a busy spell that is over."""
     rig = modified()
     rig.feed(InFlight(1, busy=True))
-    rig.now += 2
-    rig.feed(Vitals(1, quiet_s=0.1, data_quiet_s=0.1))
+    rig.wait(2)
     assert rig.connection.reason is Reason.BUSY
     rig.feed(InFlight(1, busy=False))
     assert rig.connection.reason is Reason.EDITED
@@ -775,8 +807,28 @@ def _welcome(state: State) -> list[Event]:
 
 
 def test_looking_is_all_that_time_does_to_an_idle_link() -> None:
-    """A connected, idle image costs one look a second."""
+    """A connected, idle image costs one look a second and a ping now and then."""
     rig = connected()
     got = rig.wait(60)
-    assert set(kinds(got)) == {Inspect}
-    assert 50 <= len(got) <= 61
+    assert set(kinds(got)) == {Inspect, Ping}
+    assert 50 <= kinds(got).count(Inspect) <= 61
+    assert 10 <= kinds(got).count(Ping) <= 13
+
+
+def test_a_busy_link_is_not_asked() -> None:
+    """Whatever is outstanding, an evaluation or the last ping: no second one piles up behind it (law 3)."""
+    rig = connected()
+    rig.feed(InFlight(1, busy=True))
+    assert Ping not in kinds(rig.wait(60))
+    rig.feed(InFlight(1, busy=False))
+    assert Ping in kinds(rig.wait(6))
+
+
+def test_an_image_that_does_not_answer_a_ping_is_not_called_busy() -> None:
+    """A ping that stays unanswered says something else than a request that takes its time."""
+    rig = connected()
+    rig.feed(InFlight(1, busy=True, trivial=True))
+    rig.wait(3)
+    assert (rig.connection.state, rig.connection.reason) == (State.CONNECTED, Reason.NOT_ANSWERING)
+    rig.feed(Answered(1, OURS), InFlight(1, busy=False))
+    assert rig.connection.reason is Reason.ANSWERED

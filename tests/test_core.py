@@ -505,7 +505,7 @@ def test_an_error_of_the_image_is_its_answer() -> None:
     """It ran, it failed, the connection is as good as before."""
     bench = Bench()
     bench.connect()
-    failing, unknown = bench.evaluate("self error: 'no'"), bench.evaluate("1")
+    failing, unknown = bench.evaluate("Smalltalk error: 'no'"), bench.evaluate("1")
     bench.reply(bench.last_sent())
     assert isinstance(failing.outcome, EvaluationError)
     refusal = json.dumps({"status": "error", "error": "no evaluate", "error_type": "UnsupportedOperation"})

@@ -25,6 +25,7 @@ import pytest
 from machines import TABLE, Ask, Cause, Command, Connection, Event, Identity, Policy, Reason, Refused, State
 from machines.commands import Abort, Announce, ArchiveSession, Dial, Inspect, Ping, Scout, Serve
 from machines.events import (
+    Abandoned,
     Accepted,
     AddressGone,
     Answered,
@@ -32,6 +33,7 @@ from machines.events import (
     Handshaken,
     InFlight,
     LinkDown,
+    LookingUp,
     PathChanged,
     PathProven,
     Scouted,
@@ -129,11 +131,13 @@ def abstract(node: Node) -> tuple[object, ...]:
     c, now = node.connection, node.now
     search, live, dial, claimed = c.search, c.live, c.search.dial, c.state in LIVE
     moments = (search.next_try_at, dial and dial.deadline, dial and dial.check_at, live and live.check_at)
-    order = sorted((at, n) for n, at in enumerate((*moments, c.drain and c.drain.until)) if at is not None)
+    idle = live if claimed and not c.busy else None
+    moments = (*moments, c.drain and c.drain.until, idle and idle.ping_at)
+    order = sorted((at, n) for n, at in enumerate(moments) if at is not None)
     link = live and (
         live.suspect_since is not None,
         live.busy_since is not None and (not claimed or now - live.busy_since >= POLICY.busy_after_s),
-        live.busy_since is not None,
+        live.busy_since is not None and (live.trivial, claimed),
         claimed and now - live.clean_since > POLICY.frozen_s,
     )
     attempt = dial and (dial.phase, now - dial.since > AGE_S[dial.phase])
@@ -152,9 +156,9 @@ def links(connection: Connection) -> set[int]:
 
 # -- what can happen -----------------------------------------------------------------
 
-NOT_OF_LIVE = (Accepted, Handshaken)
-NOT_OF_DIAL = InFlight
-NOT_OF_DRAIN = (Accepted, Handshaken, InFlight, Vitals)
+NOT_OF_LIVE = (LookingUp, Accepted, Handshaken)
+NOT_OF_DIAL = (InFlight, Abandoned)
+NOT_OF_DRAIN = (LookingUp, Accepted, Handshaken, InFlight, Vitals)
 
 ANYTIME: tuple[Event, ...] = (
     *(Asked(ask) for ask in Ask),
@@ -176,7 +180,8 @@ def about(gen: int) -> Iterator[Event]:
     """Every fact there is about one link."""
     yield from (Accepted(gen), Handshaken(gen), Answered(gen, OURS), Answered(gen, THEIRS))
     yield from (LinkDown(gen, cause) for cause in (Cause.CLOSED, Cause.PROTOCOL, Cause.ACCESS))
-    yield from (InFlight(gen, busy=True), InFlight(gen, busy=False), AddressGone(gen))
+    yield from (InFlight(gen, busy=True), InFlight(gen, busy=True, trivial=True), InFlight(gen, busy=False))
+    yield from (LookingUp(gen, done=False), LookingUp(gen, done=True), Abandoned(gen), AddressGone(gen))
     yield from (Vitals(gen, 0.0, 0.0), Vitals(gen, 0.0, 60.0), Vitals(gen, 60.0, 60.0))
 
 

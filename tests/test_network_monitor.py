@@ -222,8 +222,8 @@ def test_a_failed_reading_leads_to_polling_and_back(
         world.now = AWAY
         world.spoilt = [error]
         world.announce()
-        await until(lambda: diary.seen)
-        assert diary.monitor.mode is Mode.POLL
+        await until(lambda: diary.monitor.mode is Mode.POLL)
+        assert diary.seen == [AWAY]  # with the failure, not at the next tick
         assert str(error) in (diary.monitor.trouble or "")
         await until(lambda: diary.monitor.mode is Mode.RTNETLINK)
         assert diary.monitor.trouble is None
@@ -309,6 +309,18 @@ def test_sleep_is_told_once_and_before_what_waking_brought(world: World, *, anno
     assert told == [("slept", 42.0), ("changed", "wlan0 lost its carrier")]
 
 
+def test_sleep_that_changed_nothing_is_told_too(world: World) -> None:
+    """A laptop opened where it was closed; and the network is read again, whatever was announced meanwhile."""
+
+    async def story(diary: Diary) -> None:
+        diary.monitor._clock = SleepClock("test", lambda: 42.0)
+        diary.monitor._sleeps.observe(time.monotonic(), 0.0)
+        await until(lambda: diary.told)
+
+    assert ("slept", 42.0) in run(story).told
+    assert world.now is HOME
+
+
 def test_a_stall_of_our_own_is_told(world: World) -> None:
     """A callback that blocks the loop is nobody else's fault."""
     assert world.now is HOME
@@ -376,11 +388,30 @@ def test_stopped_is_silent(world: World) -> None:
     run(story)
 
 
+def test_asked_twice_it_reads_now_and_once_more_later(world: World) -> None:
+    """The tick may ask in the middle of a hold: not at once again, and not never."""
+
+    async def story() -> None:
+        read: list[Snapshot] = []
+        failed: list[Exception] = []
+        watching = Subscription(asyncio.get_running_loop(), read.append, failed.append)
+        for _ in range(5):
+            watching.read_again()
+        assert len(read) == 1
+        await until(lambda: len(read) == 2)
+        assert world.read_at[-1] - world.read_at[-2] >= HOLD_S * 0.9
+        watching.close()
+        assert failed == []
+
+    asyncio.run(story())
+
+
 def test_a_closed_subscription_leaves_nothing_behind(world: World) -> None:
     """No reader, no timer, no descriptor: in a hold, out of it, and twice."""
 
     async def story() -> None:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
         read: list[Snapshot] = []
         failed: list[Exception] = []
         watching = Subscription(loop, read.append, failed.append)
@@ -396,7 +427,9 @@ def test_a_closed_subscription_leaves_nothing_behind(world: World) -> None:
         assert failed == []
         assert watching._events.fileno() == -1
 
+    complaints: list[dict[str, Any]] = []
     asyncio.run(story())
+    assert complaints == []
 
 
 def test_a_reader_repeats_a_spoilt_dump_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:

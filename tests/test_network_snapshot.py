@@ -65,6 +65,7 @@ HOME = Snapshot(
         ("2001:db8:1::5", Path("2001:db8:1::5", "lo", None)),
         ("172.20.0.2", Path("172.20.0.2", "lo", None)),  # our own needs no carrier
         ("fe80::5%wlan0", Path("fe80::5", "lo", None)),
+        ("fe80::5%eth3", Path("fe80::6", "eth3", None)),  # ours on other links, a neighbour's on this one
     ],
 )
 def test_path(address: str, path: Path) -> None:

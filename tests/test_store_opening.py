@@ -201,6 +201,23 @@ def test_the_segment_of_a_living_writer_is_read_and_never_mended(tmp_path: Path)
     writer.close()
 
 
+def test_a_write_that_ends_while_we_look_is_not_mended(tmp_path: Path) -> None:
+    """Torn at the first look; whole, and its writer gone, when the lock is ours: nothing is cut or copied."""
+    segment = written(tmp_path, [b"a", b"b"])
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[:-1])
+
+    class Finishing(RealDisk):
+        def lock(self, handle: int) -> bool:
+            segment.write_bytes(whole)
+            return super().lock(handle)
+
+    opened = Opened(tmp_path, Finishing())
+    assert opened.replayed == [b"a", b"b"]
+    assert (opened.reader.quarantined, segment.read_bytes()) == ([], whole)
+    assert not (tmp_path / "quarantine").exists()
+
+
 def test_damage_before_the_end_stops_replay_there_and_changes_nothing(tmp_path: Path) -> None:
     """Valid records behind it are counted and offered for their numbers; later segments are replayed."""
     segment = written(tmp_path, [b"first"], [b"second"], [b"third"], [b"fourth"])

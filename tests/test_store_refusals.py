@@ -287,6 +287,7 @@ def test_an_interrupt_between_write_and_sync_writes_nothing_twice(tmp_path: Path
         opened.commit()
     assert opened.pending == 1
     opened.commit()
+    assert opened.pending == 0
     opened.close()
     assert Opened(tmp_path).replayed == [b"a", b"b"]
 

@@ -17,6 +17,7 @@ from store.framing import (
 )
 from store.journal import Journal
 from store.limits import Limits
+from store.segments import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,6 +195,23 @@ def test_damaged_and_later_versions_segments_are_never_dropped(tmp_path: Path) -
     assert opened.dropped.segments > 0
     assert damaged.exists()
     assert newer.exists()
+    assert len(list(opened.payloads())) > SMALL.relaxed_bytes // 250
+    opened.close()
+
+
+def test_a_torn_tail_that_nobody_could_copy_is_not_dropped_with_its_segment(tmp_path: Path) -> None:
+    """Neither are records that somebody added after the checkpoint was made."""
+    torn = written(tmp_path, [b"a"])
+    torn.write_bytes(torn.read_bytes() + b"torn")
+    (tmp_path / "quarantine").write_bytes(b"a file in the way")
+    opened = Opened(tmp_path, limits=SMALL)
+    for n in range(40):
+        opened.put(b"%03d" % n + b"x" * 200)
+    assert opened.dropped.segments > 0
+    assert torn.exists()
+    shelf = Shelf(RealDisk(), tmp_path)
+    assert not shelf.remove(1, torn.stat().st_size - 4)
+    assert torn.exists()
     opened.close()
 
 

@@ -98,7 +98,6 @@ class Message(NamedTuple):
 
     kind: int
     flags: int
-    sequence: int
     body: bytes
 
 
@@ -110,10 +109,10 @@ def split(datagram: bytes) -> Iterator[Message]:
     """
     offset = 0
     while len(datagram) - offset >= _MESSAGE.size:
-        length, kind, flags, sequence, _ = _MESSAGE.unpack_from(datagram, offset)
+        length, kind, flags, _, _ = _MESSAGE.unpack_from(datagram, offset)
         if not _MESSAGE.size <= length <= len(datagram) - offset:
             raise _malformed(f"a message of {length} bytes where {len(datagram) - offset} are left")
-        yield Message(kind, flags, sequence, datagram[offset + _MESSAGE.size : offset + length])
+        yield Message(kind, flags, datagram[offset + _MESSAGE.size : offset + length])
         offset += _aligned(length)
     if offset < len(datagram):
         raise _malformed(f"{len(datagram) - offset} bytes where a header was expected")
@@ -178,6 +177,7 @@ def parse(messages: Iterable[Message]) -> Snapshot:
                 link.carrier,
                 tuple(str(one.local) for one in held[index]),
                 tuple(str(one.local) for one in held[index] if one.deprecated),
+                link.lower_up,
             )
             for index, link in links.items()
         ),
@@ -204,11 +204,11 @@ def _link(body: bytes) -> Interface:
     up = bool(flags & IFF_UP)
     # The kernel sets LOWER_UP at once and the operational state up to a second later, in both directions
     # (net/core/link_watch.c): going down the first is right, coming up the second.
+    lower_up = bool(flags & IFF_LOWER_UP)
     state = found.get(IFLA_OPERSTATE, b"\0")
-    carrier = (
-        up and bool(flags & IFF_LOWER_UP) and state[:1] in {bytes([IF_OPER_UNKNOWN]), bytes([IF_OPER_UP])}
-    )
-    return Interface(index, printable(found.get(IFLA_IFNAME, b"").rstrip(b"\0")) or f"#{index}", up, carrier)
+    carrier = up and lower_up and state[:1] in {bytes([IF_OPER_UNKNOWN]), bytes([IF_OPER_UP])}
+    name = printable(found.get(IFLA_IFNAME, b"").rstrip(b"\0")) or f"#{index}"
+    return Interface(index, name, up, carrier, lower_up=lower_up)
 
 
 def printable(name: bytes) -> str:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from resilience.network import poll
 from resilience.network.clocks import TICK_S, SleepWatch, StallWatch, sleep_clock
 from resilience.network.messages import InterruptedDumpError
-from resilience.network.snapshot import Delta, Snapshot, diff
+from resilience.network.snapshot import Delta, Snapshot, diff, with_opened
 from resilience.network.subscription import Subscription
 
 LOOK_SHARE = 0.02
@@ -130,6 +130,7 @@ class NetworkMonitor:
             self._publish(snapshot)
 
     def _publish(self, snapshot: Snapshot) -> None:
+        snapshot = with_opened(self._snapshot, snapshot)
         delta = diff(self._snapshot, snapshot)
         if delta:
             self._snapshot = snapshot
@@ -162,7 +163,6 @@ class NetworkMonitor:
         self._netlink_trouble = str(error) or type(error).__name__
         self._subscribe_at = self._tick_at + CROSS_CHECK_S
         self._look_at = -math.inf
-        self._publish(self._poll())
 
     def _look_through(self, subscription: Subscription, loop: asyncio.AbstractEventLoop, now: float) -> None:
         """Ask for what is announced late, or was lost."""

@@ -113,7 +113,6 @@ class Reader:
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
-        self._sequence = 0
         self._buffer = memoryview(bytearray(ANSWER_BYTES))
 
     def __enter__(self) -> Self:
@@ -153,29 +152,25 @@ class Reader:
                 self.close()
                 if not tries_left:
                     raise
-            except NetlinkError:
-                self.close()
-                raise
             except OSError as error:
                 self.close()
                 raise NetlinkError("asking the kernel", str(error)) from error
+            except BaseException:
+                self.close()
+                raise
         raise AssertionError  # the last try returns or raises
 
     def _dump(self, kind: int, body: bytes) -> list[Message]:
         asking = self._socket = self._socket or _open_for_questions()
-        self._sequence = self._sequence % 0xFFFFFFFF + 1
-        header = struct.pack("=IHHII", 16 + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, self._sequence, 0)
-        asking.send(header + body)
+        asking.send(struct.pack("=IHHII", 16 + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, 0, 0) + body)
         messages: list[Message] = []
         while True:
             size, (sender, _) = asking.recvfrom_into(self._buffer, 0, socket.MSG_TRUNC)
             if sender:
-                continue  # another process's: only the kernel is number 0
+                continue  # from another process: the kernel is number 0
             if size > len(self._buffer):
                 raise NetlinkError("reading the network", f"one answer has {size:,} bytes")
             for message in split(bytes(self._buffer[:size])):
-                if message.sequence != self._sequence:
-                    continue
                 if ends_dump(message):
                     return messages
                 messages.append(message)
@@ -185,7 +180,7 @@ def _open() -> socket.socket:
     if sys.platform != "linux":
         raise NetlinkError("opening a socket", f"{sys.platform} has no rtnetlink")
     try:
-        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     except OSError as error:
         raise NetlinkError("opening a socket", str(error)) from error
 

@@ -8,7 +8,7 @@ preferences are not weighed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import NamedTuple
 
 from resilience.network.addresses import BITS, V6, Numeric, network, numeric
@@ -40,6 +40,10 @@ class Interface:
     carrier: bool
     addresses: tuple[str, ...] = ()
     deprecated: tuple[str, ...] = ()
+    lower_up: bool = field(default=False, compare=False)
+    """The lower layer is up, whether or not the kernel has got round to saying that packets can leave."""
+    opened: bool = field(default=False, compare=False)
+    """`carrier` is known from having seen the interface opened; see `with_opened`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,25 @@ class Snapshot:
             table = _Table(self)
             object.__setattr__(self, "_table", table)
         return table
+
+
+def with_opened(old: Snapshot, new: Snapshot) -> Snapshot:
+    """`new`, where an interface that was just opened with its lower layer up has a carrier.
+
+    The kernel lets packets out at once when an interface is opened (dev_activate in net/sched/sch_generic.c),
+    but says so up to a second later. A lower layer that comes up under an open interface is different: there
+    packets, and the neighbour discovery they cause, are lost until the kernel says so.
+    """
+    before = {one.index: one for one in old.interfaces}
+    interfaces = []
+    for one in new.interfaces:
+        was = before.get(one.index)
+        just_opened = was is not None and (not was.up or was.opened)
+        if one.up and one.lower_up and not one.carrier and just_opened:
+            interfaces.append(replace(one, carrier=True, opened=True))
+        else:
+            interfaces.append(one)
+    return Snapshot(tuple(interfaces), new.routes)
 
 
 def _route_order(route: Route) -> tuple[bool, str, int, str, str, str]:

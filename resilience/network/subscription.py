@@ -28,7 +28,7 @@ LONG_BURST = 10
 """Readings. An interface coming up, its addresses and its routes take three or four."""
 
 BURST_SHARE = 0.2
-"""Of the loop's time in a burst: a reading that takes long, with thousands of routes, is done less often."""
+"""Of the loop's time in a long burst: readings that take long, with thousands of routes, become fewer."""
 
 MAX_INTERRUPTED = 50
 """Readings in a row spoiled by further changes, about a second, before this way of watching is given up."""
@@ -89,15 +89,17 @@ class Subscription:
         took_s = self._loop.time() - began
         self._in_a_row = self._in_a_row + 1 if began - self._read_at < BURST_S else 1
         self._read_at, self._interrupted = began, 0
-        hold_s = HOLD_S if self._in_a_row < LONG_BURST else BURST_HOLD_S
-        self._hold_off(max(hold_s, took_s / BURST_SHARE))
+        if self._in_a_row < LONG_BURST:
+            self._hold_off(max(HOLD_S, took_s))
+        else:
+            self._hold_off(max(BURST_HOLD_S, took_s / BURST_SHARE))
         self._on_read(snapshot)
 
     def carriers_differ(self, snapshot: Snapshot) -> bool:
         """Whether the interfaces are not what `snapshot` says. Cheaper than a reading.
 
-        The kernel announces a lost carrier up to a second late, and one that comes back meanwhile not at
-        all (net/core/link_watch.c); asked, it knows at once.
+        The kernel announces at most one lost carrier a second (net/core/link_watch.c): the next one comes
+        0.96 s late, measured with a TAP device. Asked, it knows at once.
 
         Raises:
             NetlinkError: as a reading.
