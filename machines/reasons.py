@@ -30,7 +30,7 @@ class Reason(StrEnum):
     NO_ANSWER = "no answer from the address"
     NAME = "name not resolved"
     OTHER_PROGRAM = "another program answers here"
-    MUTE = "accepts and says nothing: frozen, or another program"
+    MUTE = "accepts, but speaks no ZeroMQ: frozen, or another program"
     OTHER_IMAGE = "another image answers here"
     WRONG_KEY = "wrong key"
     INCOMPATIBLE = "incompatible version"

@@ -56,7 +56,8 @@ seconds later (measured: with a plain close it ran 3.4 s after the path came bac
 
 _TCP_INFO = struct.Struct("=8B24I4Q4I")
 """linux/tcp.h up to tcpi_min_rtt; the kernel fills in what it knows of it."""
-_UNACKED, _LAST_DATA_RECV, _LAST_ACK_RECV, _RTT, _NOTSENT = 8 + 4, 8 + 11, 8 + 12, 8 + 15, 8 + 24 + 4 + 2
+_UNACKED, _LAST_DATA_RECV, _LAST_ACK_RECV, _RTT = 8 + 4, 8 + 11, 8 + 12, 8 + 15
+_BYTES_RECEIVED, _NOTSENT = 8 + 24 + 3, 8 + 24 + 4 + 2
 """Places of the fields in it: after eight bytes, twenty-four words and four double words."""
 
 
@@ -173,6 +174,8 @@ class ZmqLink:
     def _end(self, cause: Cause, detail: str) -> None:
         if cause is Cause.NO_ANSWER and self._carrier is not None:
             return
+        if cause is Cause.NO_HANDSHAKE and (info := self._tcp_info()) and info[_BYTES_RECEIVED]:
+            cause = Cause.PROTOCOL  # it did say something, and it was no handshake
         self.abort()
         self._callbacks.down(self.gen, cause, detail)
 
@@ -201,19 +204,24 @@ class ZmqLink:
 
     def vitals(self) -> Vitals | None:
         """How long the far end has been quiet, as the kernel sees it; None where it does not tell."""
+        info = self._tcp_info()
+        if info is None:
+            return None
+        data_quiet_s = info[_LAST_DATA_RECV] / 1e3
+        return Vitals(
+            self.gen,
+            quiet_s=min(data_quiet_s, info[_LAST_ACK_RECV] / 1e3),
+            data_quiet_s=data_quiet_s,
+            rtt_s=info[_RTT] / 1e6,
+            sending=info[_NOTSENT] > 0 or info[_UNACKED] > 0,
+        )
+
+    def _tcp_info(self) -> tuple[int, ...] | None:
         if self._carrier is None or not HAS_TCP_INFO:
             return None
         with contextlib.suppress(OSError, struct.error):
             raw = self._carrier.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-            info = _TCP_INFO.unpack(raw.ljust(_TCP_INFO.size, b"\0"))
-            data_quiet_s = info[_LAST_DATA_RECV] / 1e3
-            return Vitals(
-                self.gen,
-                quiet_s=min(data_quiet_s, info[_LAST_ACK_RECV] / 1e3),
-                data_quiet_s=data_quiet_s,
-                rtt_s=info[_RTT] / 1e6,
-                sending=info[_NOTSENT] > 0 or info[_UNACKED] > 0,
-            )
+            return _TCP_INFO.unpack(raw.ljust(_TCP_INFO.size, b"\0"))
         return None
 
 

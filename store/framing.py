@@ -142,9 +142,8 @@ def decode(data: bytes, generation: int) -> Decoded:
     header = decode_header(data)
     if header is None:
         return _broken(data, seed, None, (), 0)
-    if (
-        header.generation != generation
-    ):  # a whole segment under a wrong name: somebody's copy, not a torn write
+    # A whole segment under a wrong name is somebody's copy, not a torn write.
+    if header.generation != generation:
         return Decoded(Ending.DAMAGED)
     records: list[Record] = []
     offset, seq = HEADER_BYTES, header.first_seq - 1

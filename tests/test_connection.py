@@ -830,5 +830,5 @@ def test_an_image_that_does_not_answer_a_ping_is_not_called_busy() -> None:
     rig.feed(InFlight(1, busy=True, trivial=True))
     rig.wait(3)
     assert (rig.connection.state, rig.connection.reason) == (State.CONNECTED, Reason.NOT_ANSWERING)
-    rig.feed(Answered(1, OURS), InFlight(1, busy=False))
+    rig.feed(Answered(1, Identity("ours", 103.0)), InFlight(1, busy=False))
     assert rig.connection.reason is Reason.ANSWERED

@@ -92,6 +92,7 @@ class Node:
     connection: Connection
     now: float
     serving: int | None = None
+    newest: int = 0
     answered_by: tuple[tuple[int, str | None], ...] = ()
     """Who last answered on each open link."""
 
@@ -130,23 +131,27 @@ def abstract(node: Node) -> tuple[object, ...]:
     """What makes two configurations the same."""
     c, now = node.connection, node.now
     search, live, dial, claimed = c.search, c.live, c.search.dial, c.state in LIVE
-    moments = (search.next_try_at, dial and dial.deadline, dial and dial.check_at, live and live.check_at)
-    idle = live if claimed and not c.busy else None
-    moments = (*moments, c.drain and c.drain.until, idle and idle.ping_at)
-    order = sorted((at, n) for n, at in enumerate(moments) if at is not None)
+    told = (c.state, c.reason is Reason.BUSY, c.wanted, c.dirty, c.path_usable)
+    failed_by_network = c.state is State.FAILED and c._failed_by_network
+    owner = "ours" if c.state is State.RESTORING else c.identity.image_id  # the session will say
+    met = live and (owner and dict(node.answered_by)[live.gen] == owner, c._met is not None)
     link = live and (
         live.suspect_since is not None,
-        live.busy_since is not None and (not claimed or now - live.busy_since >= POLICY.busy_after_s),
-        live.busy_since is not None and (live.trivial, claimed),
+        live.busy_since is not None and (live.trivial, claimed and now - live.busy_since >= POLICY.busy_after_s),
         claimed and now - live.clean_since > POLICY.frozen_s,
     )
     attempt = dial and (dial.phase, now - dial.since > AGE_S[dial.phase])
-    told = (c.state, c.reason is Reason.BUSY, c.wanted, c.dirty, c.path_usable, c._failed_by_network)
-    owner = "ours" if c.state is State.RESTORING else c.identity.image_id  # the session will say
-    met = c._met and c._met.image_id == owner
-    who = (owner is None, met, node.serving is not None, *(name == owner for _, name in node.answered_by))
     history = (search.cause in _SOMEBODY_ANSWERED, now - search._schedule.since > LONG_S / 2)
-    return told, who, link, attempt, history, tuple(n for _, n in order)
+    timers = (
+        search.next_try_at,
+        dial and dial.deadline,
+        dial and dial.check_at,
+        live and live.check_at,
+        live.ping_at if live and claimed and not c.busy else None,
+        c.drain and c.drain.until,
+    )
+    order = tuple(n for _, n in sorted((at, n) for n, at in enumerate(timers) if at is not None))
+    return told, failed_by_network, owner is None, met, link, attempt, history, order
 
 
 def links(connection: Connection) -> set[int]:
@@ -239,11 +244,13 @@ def follow(node: Node, twin: Connection, event: Event, wait_s: float) -> Node | 
     names, held = dict(node.answered_by), links(twin)
     if isinstance(event, Answered):
         names[event.gen] = event.identity.image_id
-    serving = node.serving
+    serving, newest = node.serving, node.newest
     for command in got:
         if isinstance(command, Serve):
             serving = command.gen
-    after = Node(twin, now, serving, tuple((gen, name) for gen, name in names.items() if gen in held))
+        elif isinstance(command, Dial):
+            newest = max(newest, command.gen)
+    after = Node(twin, now, serving, newest, tuple((gen, name) for gen, name in names.items() if gen in held))
     for law in broken_laws(node, event, got, after):
         raise Broken(law, node.connection, event, got)
     return after
@@ -256,7 +263,7 @@ def _visible(c: Connection) -> tuple[object, ...]:
 def broken_laws(before: Node, event: Event, got: tuple[Command, ...], after: Node) -> Iterator[str]:
     """Name every law that the step from `before` to `after` breaks."""
     yield from broken_moves(before.connection, got, after.connection)
-    yield from broken_links(before.connection, event, got, after.connection)
+    yield from broken_links(before, event, got, after.connection)
     yield from broken_work(before.connection, event, got, after.connection)
     c, due = after.connection, after.connection.deadline()
     serves = after.serving
@@ -296,11 +303,10 @@ def broken_moves(before: Connection, got: tuple[Command, ...], after: Connection
         yield "every move is announced"
 
 
-def broken_links(
-    before: Connection, event: Event, got: tuple[Command, ...], after: Connection
-) -> Iterator[str]:
+def broken_links(node: Node, event: Event, got: tuple[Command, ...], after: Connection) -> Iterator[str]:
     """Each link opened ends exactly once, and the machine knows of every open one."""
-    opened, newest = links(before), before.search.gen
+    before, newest = node.connection, node.newest
+    opened = links(before)
     if isinstance(event, LinkDown):
         opened.discard(event.gen)
     settled = links(before) - {before.search.dial.gen if before.search.dial else 0}

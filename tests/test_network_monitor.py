@@ -310,7 +310,7 @@ def test_sleep_is_told_once_and_before_what_waking_brought(world: World, *, anno
 
 
 def test_sleep_that_changed_nothing_is_told_too(world: World) -> None:
-    """A laptop opened where it was closed; and the network is read again, whatever was announced meanwhile."""
+    """A laptop opened where it was closed has slept all the same."""
 
     async def story(diary: Diary) -> None:
         diary.monitor._clock = SleepClock("test", lambda: 42.0)

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience.network.addresses import network, numeric
-from resilience.network.snapshot import MAX_PHRASES, Bound, Delta, Interface, Path, Route, Snapshot, diff
+from resilience.network.snapshot import (
+    MAX_PHRASES,
+    Bound,
+    Delta,
+    Interface,
+    Path,
+    Route,
+    Snapshot,
+    diff,
+    with_opened,
+)
 
 LO = Interface(1, "lo", up=True, carrier=True, addresses=("127.0.0.1", "::1"))
 WLAN = Interface(
@@ -177,6 +187,20 @@ def test_delta_tells_each_kind_apart() -> None:
     )
     assert diff(plain, routed) == Delta(routes_came=(route,))
     assert diff(routed, dearer) == Delta(routes_gone=(route,), routes_came=(replace(route, metric=5),))
+
+
+def test_an_interface_just_opened_has_its_carrier_before_the_kernel_says_so() -> None:
+    """Until the kernel agrees; but not if the lower layer came up later, or went away, or was never there."""
+    closed = Snapshot((LO, replace(WLAN, up=False, carrier=False)))
+    unsaid = Snapshot((LO, replace(WLAN, carrier=False, lower_up=True)))
+    dark = Snapshot((LO, replace(WLAN, carrier=False)))
+    opened = with_opened(closed, unsaid)
+    assert opened == Snapshot((LO, WLAN))
+    assert with_opened(opened, unsaid) == opened
+    assert with_opened(opened, dark) == dark
+    assert with_opened(dark, unsaid) == unsaid
+    assert with_opened(Snapshot((LO,)), unsaid) == unsaid
+    assert with_opened(closed, dark) == dark
 
 
 def test_a_replaced_interface_went_and_came() -> None:

@@ -18,8 +18,9 @@ from store import History, TransitionRecord
 from store.disk import RealDisk
 
 GENEROUS_S = 10.0
-MANY = 6_000
-"""More than the journal buffers at once (a megabyte), and more than may wait for a broken disk."""
+MANY = 3_000
+DETAIL = "d" * 300
+"""So many of these are more than the journal buffers (a megabyte) and less than it keeps (two)."""
 
 
 class Disk(RealDisk):
@@ -280,7 +281,7 @@ def test_saved_is_never_said_of_what_is_not_in_the_journal(at_desk: AtDesk) -> N
         desk.disk.working.clear()
         desk.give(1)
         await desk.until(desk.disk.syncing.is_set)
-        desk.give(*range(2, MANY), detail="d" * 300)
+        desk.give(*range(2, MANY), detail=DETAIL)
         desk.disk.working.set()
         await desk.until(lambda: len(desk.told) == MANY - 1)
 
@@ -290,12 +291,12 @@ def test_saved_is_never_said_of_what_is_not_in_the_journal(at_desk: AtDesk) -> N
 
 
 def test_saved_is_never_said_of_what_a_broken_disk_left_out(at_desk: AtDesk) -> None:
-    """Beyond the bound on what may wait, a transition is told as not durable, also once the disk works again."""
+    """More than the journal keeps for a broken disk: what it gave up was never told as saved, nor is it later."""
 
     async def body(desk: Desk) -> None:
         desk.disk.refusal = errno.EIO
         for first in range(1, TOO_MANY, 500):
-            desk.give(*range(first, first + 500))
+            desk.give(*range(first, first + 500), detail=DETAIL)
             await desk.until(lambda first=first: len(desk.told) == first + 499)  # type: ignore[misc]
         desk.disk.refusal = None
         last = len(desk.told) + 1

@@ -105,7 +105,7 @@ def test_the_command_runs_from_anywhere(python: Path, tmp_path: Path) -> None:
     """`resilience --help` is installed and lists what the design promises."""
     ran = run([python.with_name("resilience"), "--help"], tmp_path, COLUMNS="100")
     assert ran.returncode == 0, ran.stderr
-    promised = ("demo", "watch", "eval", "sessions", "doctor")
+    promised = ("demo", "watch", "eval", "sessions")
     assert not [command for command in promised if command not in ran.stdout.split()], ran.stdout
 
 

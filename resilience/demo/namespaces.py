@@ -182,9 +182,16 @@ class Lab:
         if shutil.which("ip") is None:
             return "The lab needs the `ip` program (package iproute2)."
         try:
-            _Agent("probe").close()
+            probe = _Agent("probe")
         except LabError as error:
             return f"The lab needs a kernel that lets root make network namespaces: {error.detail}."
+        try:
+            command = _program("enter", str(probe.pid), probe.namespace, "true")
+            entered = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this file
+        finally:
+            probe.close()
+        if entered.returncode != 0:  # such as a chroot whose / is no mount point
+            return f"The lab needs to mount a /sys of its own: {entered.stderr.strip()}."
         return None
 
     def endpoint(self, port: int = 5555) -> str:

@@ -163,6 +163,7 @@ class NetworkMonitor:
         self._netlink_trouble = str(error) or type(error).__name__
         self._subscribe_at = self._tick_at + CROSS_CHECK_S
         self._look_at = -math.inf
+        self._publish(self._poll())
 
     def _look_through(self, subscription: Subscription, loop: asyncio.AbstractEventLoop, now: float) -> None:
         """Ask for what is announced late, or was lost."""
