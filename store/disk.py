@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 DIRECTORY_MODE = 0o700  # who talked to which image, and when, is nobody else's business
 FILE_MODE = 0o600
 
+# A read takes the memory it is asked for, whatever the file has; segments are about this long.
+CHUNK_BYTES = 256 * 1024
+
 # Windows locks byte ranges, and its locks forbid reading the range: this byte lies far behind any data.
 WINDOWS_LOCKED_BYTE = 0x7FFF_FFF0
 
@@ -102,7 +105,7 @@ class RealDisk:
         handle = self._opened(path, os.O_RDONLY)
         try:
             chunks: list[bytes] = []
-            while limit > 0 and (chunk := os.read(handle, limit)):
+            while limit > 0 and (chunk := os.read(handle, min(limit, CHUNK_BYTES))):
                 chunks.append(chunk)
                 limit -= len(chunk)
             return b"".join(chunks)

@@ -42,7 +42,7 @@ class Receipt:
         dropped: what was removed to keep the journal small.
         oldest_seq: the journal's lowest sequence number still on disk, None if it is empty. Numbers start
             at 1, so anything above says that older records are gone.
-        forgotten: sessions no longer held in memory, because there are too many.
+        forgotten: sessions, the oldest, that found no room in memory or in the last checkpoint.
     """
 
     segments: int
@@ -72,6 +72,7 @@ class History:
         self._limits = limits
         self._replayed = 0
         self._skipped = 0
+        self._left_out = 0  # of the last checkpoint
         self._journal = Journal(
             data_dir,
             disk,
@@ -120,7 +121,7 @@ class History:
             torn=tuple(reader.torn.values()),
             dropped=self._journal.dropped,
             oldest_seq=self._journal.oldest_seq,
-            forgotten=self._ledger.forgotten,
+            forgotten=self._ledger.forgotten + self._left_out,
         )
 
     @property
@@ -236,12 +237,14 @@ class History:
         """Return what stands for everything so far, as far as there is room; the lock is held."""
         payloads: list[bytes] = []
         room = self._limits.checkpoint_bytes
-        for summary in self._ledger.by_weight():
+        summaries = self._ledger.by_weight()
+        for summary in summaries:
             payload = encode_summary(summary)
             room -= len(payload) + RECORD_BYTES
             if room < 0:
                 break
             payloads.append(payload)
+        self._left_out = len(summaries) - len(payloads)
         return payloads
 
 

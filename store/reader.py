@@ -36,7 +36,9 @@ class Reader:
     A segment is read up to its last whole record. Where damage has valid records behind it, these are
     not replayed: they were found by searching, so what stood between is unknown, and an order with
     holes is no history. They are offered to `salvage`, so that their numbers are not given twice. The
-    next segment is replayed again: its own header says where it begins.
+    next segment is replayed again: its own header says where it begins. A commit of many records whose
+    later blocks reached the disk before a power cut, and whose earlier ones did not, looks the same and
+    is treated the same, although nothing of it was acknowledged.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ async def observed(supervisor: Supervisor, endpoint: str) -> AsyncIterator[tuple
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(GENEROUS_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, not one event
             await asyncio.sleep(0.005)
 
 
@@ -134,11 +134,13 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen | BaseExce
         with contextlib.ExitStack() as stack:
             images = [stack.enter_context(child()) for _ in range(3)]
             async with Supervisor(tmp_path_factory.mktemp("busy")) as supervisor:
-                return await asyncio.gather(
-                    work_for_long(supervisor, images[0][0]),
-                    freeze(supervisor, *images[1]),
-                    freeze_at_work(supervisor, *images[2]),
-                    return_exceptions=True,
+                return list(
+                    await asyncio.gather(
+                        work_for_long(supervisor, images[0][0]),
+                        freeze(supervisor, *images[1]),
+                        freeze_at_work(supervisor, *images[2]),
+                        return_exceptions=True,
+                    )
                 )
 
     return dict(zip(["busy", "frozen", "frozen at work"], asyncio.run(main()), strict=True))

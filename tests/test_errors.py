@@ -32,7 +32,11 @@ EXAMPLES: list[tuple[ResilienceError, type[ResilienceError], list[str]]] = [
     (UnsupportedRequest("words"), ImageError, ["words"]),
     (MalformedReply("not JSON", b"GET /"), ImageError, ["not JSON", "GET /"]),
     (ReplyTooLarge(11, 10), ImageError, ["11", "10", "ask for less"]),
-    (Expired("an-id", "evaluate", 1.5, "no route"), NetworkError, ["evaluate", "1.5", "no route", "not done"]),
+    (
+        Expired("an-id", "evaluate", 1.5, "no route"),
+        NetworkError,
+        ["evaluate", "1.5", "no route", "not done"],
+    ),
     (LinkLost("an-id", "ping", "closed"), NetworkError, ["ping", "closed", "safe"]),
     (OutcomeUnknown("an-id", "evaluate", 7.0, "closed"), NetworkError, ["evaluate", "closed", "look before"]),
     (NotDurable("disk full"), ResilienceError, ["not durable", "disk full"]),

@@ -51,7 +51,7 @@ def ask(
     return Asked(Request(kind, code), at, at + timeout_s, settle)
 
 
-# -- the model -----------------------------------------------------------------------------------------------
+# -- the model -----------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
@@ -83,7 +83,7 @@ class ExchangeModel(RuleBasedStateMachine):
         self.slots: dict[int, Known] = {}
         self.handed_over: set[str] = set()
 
-    # What the model expects ---------------------------------------------------------------------------------
+    # What the model expects ---------------------------------------------------------------------
 
     def ends(self, known: Known, how: Outcome | type[ResilienceError]) -> None:
         if known.waited_for:
@@ -106,7 +106,7 @@ class ExchangeModel(RuleBasedStateMachine):
         known.sent_at = self.now
         self.slots[gen] = known
 
-    # What may happen ----------------------------------------------------------------------------------------
+    # What may happen ----------------------------------------------------------------------------
 
     @rule(kind=kinds, timeout_s=st.sampled_from([0.5, 1.0, 4.0]))
     def submit(self, kind: Kind, timeout_s: float) -> None:
@@ -178,7 +178,7 @@ class ExchangeModel(RuleBasedStateMachine):
             self.expires()
             self.exchange.expire(self.now, "no route")
 
-    # What must hold -----------------------------------------------------------------------------------------
+    # What must hold -----------------------------------------------------------------------------
 
     @invariant()
     def everyone_was_told_once_and_the_truth(self) -> None:
@@ -218,7 +218,7 @@ ExchangeModel.TestCase.settings = settings(max_examples=200, stateful_step_count
 TestExchange = ExchangeModel.TestCase
 
 
-# -- what the model does not say -------------------------------------------------------------------------------
+# -- what the model does not say -----------------------------------------------------------------
 
 
 def test_the_queue_is_bounded_and_says_so() -> None:

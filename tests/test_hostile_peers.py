@@ -1,4 +1,4 @@
-"""Law 5: no peer, however wrong, wedges an endpoint; each is named to the user, and the image is found after it.
+"""Law 5: no peer, however wrong, wedges an endpoint; each is named, and the image is found after it.
 
 All kinds are met at once, by one supervisor, because that is the harder case (law 18) and the shorter wait.
 """
@@ -96,7 +96,7 @@ async def watch(image: Image, meeting: Meeting) -> None:
 
 async def until(condition: Callable[[], bool], within_s: float) -> None:
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, not one event
             await asyncio.sleep(0.005)
 
 
@@ -196,7 +196,7 @@ def test_the_user_is_told_what_stands_there(
 def test_a_peer_that_is_only_odd_is_worked_with(
     meetings: dict[Kind, Meeting | BaseException], kind: Kind
 ) -> None:
-    """Replies twice, in the other dialect, or very slowly: each request gets its own result, and nothing is lost."""
+    """Replies twice, in the other dialect, or very slowly: each request gets its own result, in peace."""
     meeting = met(meetings, kind)
     assert meeting.results == [str(number + 100) for number in range(len(meeting.results))]
     assert meeting.results

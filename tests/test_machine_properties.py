@@ -66,8 +66,8 @@ class Ledger:
         """Feed one fact and hold every command against the books."""
         try:
             got = self.connection.receive(event, now)
-        except Refused as refusal:
-            assert refusal.state is self.state is self.connection.state
+        except Refused:
+            self._balance(now)
             return
         match event:
             case LinkDown(gen):
@@ -177,7 +177,7 @@ def play(steps: list[tuple[Happening, float]], seed: int, policy: Policy) -> tup
     return ledger, now
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(STEPS, st.integers(0, 2**32), POLICIES)
 def test_no_order_of_facts_breaks_a_law(
     steps: list[tuple[Happening, float]], seed: int, policy: Policy
@@ -186,7 +186,7 @@ def test_no_order_of_facts_breaks_a_law(
     play(steps, seed, policy)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(STEPS, st.integers(0, 2**32), POLICIES, st.booleans())
 def test_from_wherever_facts_lead_a_good_path_leads_back(
     steps: list[tuple[Happening, float]],
@@ -194,8 +194,7 @@ def test_from_wherever_facts_lead_a_good_path_leads_back(
     policy: Policy,
     told: bool,  # noqa: FBT001 - drawn
 ) -> None:
-    """All old links dead, the image well: Connected or Modified over a new link within ten seconds, and
-    within half a second if the path's return is told."""
+    """All old links dead, the image well: back within ten seconds, within half a second when told."""
     ledger, now = play(steps, seed, policy)
     c = ledger.connection
     world = World(c, rtt_s=0.02, start=now)
@@ -353,29 +352,24 @@ def back_after(world: World) -> float:
 
 
 SEEDS = st.integers(0, 2**32)
+RTTS = st.floats(0.0005, 0.9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
-    SEEDS,
+    st.builds(settled, SEEDS, rtt_s=RTTS, handshake_rtts=st.floats(1, 3), phase_s=st.floats(0, 1)),
     st.floats(0, 1_800),
-    st.floats(0.0005, 0.9),
-    st.floats(1, 3),
     st.sampled_from([1, 16, 100, 1_000]),
-    st.floats(0, 1),
 )
-def test_ten_seconds_hold_after_any_silent_outage(
-    seed: int, outage_s: float, rtt_s: float, handshake_rtts: float, crowd: int, phase_s: float
-) -> None:
+def test_ten_seconds_hold_after_any_silent_outage(world: World, outage_s: float, crowd: int) -> None:
     """Nobody tells, the path may be slow and the crowd large: by timers alone (law 10)."""
-    world = settled(seed, rtt_s=rtt_s, handshake_rtts=handshake_rtts, phase_s=phase_s)
     world.connection.search.crowd = crowd
     world.cut(outage_s)
     world.run(outage_s)
     assert back_after(world) <= 10.0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SEEDS, st.floats(3.0, 600), st.floats(0, 1), st.booleans())
 def test_a_silent_outage_that_was_noticed_ends_at_once(
     seed: int,
@@ -406,7 +400,7 @@ def test_half_of_all_silent_outages_end_within_a_tenth_of_a_second() -> None:
     assert max(took_s) <= 0.25
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.floats(0.05, 1_800), st.floats(0.0005, 0.9), st.booleans())
 def test_an_outage_that_was_told_ends_in_a_few_round_trips(
     seed: int,
@@ -424,7 +418,7 @@ def test_an_outage_that_was_told_ends_in_a_few_round_trips(
     assert back_after(world) <= 3 * rtt_s + 0.02
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.floats(0, 600), st.floats(0.0005, 0.2))
 def test_a_restarted_image_is_found_when_it_listens(seed: int, down_s: float, rtt_s: float) -> None:
     """Refused while it is down: within 0.3 s of a restart of up to ten seconds, always within ten."""
@@ -434,7 +428,7 @@ def test_a_restarted_image_is_found_when_it_listens(seed: int, down_s: float, rt
     assert back_after(world) <= (0.3 + 5 * rtt_s if down_s <= 10 else 10.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.floats(0.0005, 0.9), st.floats(0.0005, 0.9), st.floats(3, 60), st.booleans())
 def test_roaming_to_a_path_of_another_speed(
     seed: int,
@@ -453,11 +447,9 @@ def test_roaming_to_a_path_of_another_speed(
     assert back_after(world) <= 10.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.lists(st.tuples(st.booleans(), st.floats(0.001, 2)), min_size=1, max_size=60))
-def test_a_flapping_network_costs_a_dial_a_flap_at_most(
-    seed: int, flaps: list[tuple[bool, float]]
-) -> None:
+def test_a_flapping_network_costs_a_dial_a_flap_at_most(seed: int, flaps: list[tuple[bool, float]]) -> None:
     """However wildly it flaps: no storm of dials, links accounted for, and back when it has calmed."""
     world = settled(seed)
     before = world.dials

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from random import Random
 from typing import Any
@@ -48,8 +48,8 @@ from machines.events import (
     Woke,
 )
 from machines.policy import MAX_GAP_S
-from machines.search import Phase, _SOMEBODY_ANSWERED
 from machines.schedule import Schedule, ceiling_s
+from machines.search import _SOMEBODY_ANSWERED, Phase
 from machines.table import LIVE
 
 OURS, THEIRS = Identity("ours"), Identity("theirs")
@@ -71,6 +71,8 @@ STEP_S = 0.02
 LONG_S = 700.0
 """Beyond the last rung of every ladder."""
 RECOVERY_S = 10.0
+REFUSABLE = (Asked, SessionFound, SessionRestored, SessionAbsent, SessionUnreadable)
+"""Everything else is a plain fact, and facts cannot be refused."""
 AGE_S = {Phase.SYN: 2 * RTT_S + 0.02, Phase.ACCEPTED: float("inf"), Phase.PINGING: POLICY.frozen_s}
 """The age of a dial that matters in each phase."""
 
@@ -105,7 +107,7 @@ def begin(kind: type[Connection] = Connection) -> Node:
 
 def clone(connection: Connection) -> Connection:
     """A copy that shares nothing that changes; `explore` checks that it does not."""
-    twin = _shallow(connection)
+    twin: Connection = _shallow(connection)
     twin._out = []
     twin.live = connection.live and _slots(connection.live)
     twin.drain = connection.drain and _slots(connection.drain)
@@ -131,13 +133,15 @@ def abstract(node: Node) -> tuple[object, ...]:
     """What makes two configurations the same."""
     c, now = node.connection, node.now
     search, live, dial, claimed = c.search, c.live, c.search.dial, c.state in LIVE
-    told = (c.state, c.reason is Reason.BUSY, c.wanted, c.dirty, c.path_usable)
+    told = (c.state, c.reason if claimed else None, c.wanted, c.dirty, c.path_usable)
     failed_by_network = c.state is State.FAILED and c._failed_by_network
     owner = "ours" if c.state is State.RESTORING else c.identity.image_id  # the session will say
     met = live and (owner and dict(node.answered_by)[live.gen] == owner, c._met is not None)
     link = live and (
         live.suspect_since is not None,
-        live.busy_since is not None and (live.trivial, claimed and now - live.busy_since >= POLICY.busy_after_s),
+        None
+        if live.busy_since is None
+        else (live.trivial, claimed and now - live.busy_since >= POLICY.busy_after_s),
         claimed and now - live.clean_since > POLICY.frozen_s,
     )
     attempt = dial and (dial.phase, now - dial.since > AGE_S[dial.phase])
@@ -214,7 +218,7 @@ def nothings(node: Node) -> Iterator[Event]:
 # -- the laws --------------------------------------------------------------------------
 
 
-class Broken(AssertionError):
+class Broken(AssertionError):  # noqa: N818 - what a law is when it does not hold
     """A law does not hold on one edge.
 
     Attributes:
@@ -238,6 +242,8 @@ def follow(node: Node, twin: Connection, event: Event, wait_s: float) -> Node | 
     try:
         got = twin.receive(event, now)
     except Refused:
+        if not isinstance(event, REFUSABLE):
+            raise Broken("only the host and the store are refused", node.connection, event, ()) from None
         if twin._out or _visible(twin) != _visible(node.connection):
             raise Broken("a refusal changes nothing", node.connection, event, ()) from None
         return None
@@ -262,32 +268,43 @@ def _visible(c: Connection) -> tuple[object, ...]:
 
 def broken_laws(before: Node, event: Event, got: tuple[Command, ...], after: Node) -> Iterator[str]:
     """Name every law that the step from `before` to `after` breaks."""
-    yield from broken_moves(before.connection, got, after.connection)
-    yield from broken_links(before, event, got, after.connection)
-    yield from broken_work(before.connection, event, got, after.connection)
-    c, due = after.connection, after.connection.deadline()
-    serves = after.serving
-    if (c.state in LIVE) != (serves is not None) or (serves is not None and serves != (c.live and c.live.gen)):
-        yield "exactly Connected and Modified serve, and by the living link"
-    if serves is not None and None not in (known := {c.identity.image_id, dict(after.answered_by)[serves]}):
-        if len(known) > 1:
-            yield "only the session's own image serves"
-    if before.connection.state is not c.state is State.ORPHANED and c.reason is Reason.OTHER_IMAGE:
-        if not isinstance(event, Answered) and all(name == OURS.image_id for _, name in before.answered_by):
-            yield "a stranger is somebody who is there"
-    if c.state in RESTING and (links(c) or due is not None):
-        yield "Failed and Orphaned rest"
-    seeking = c.wanted and c.state in (State.FRESH, State.RESTORED, State.RECONNECTING)
-    if seeking and c.search.next_try_at is None and c.search.dial is None:
-        yield "a wanted image is always being looked for"
-    if not c.wanted and c.state is not State.RESTORING and (links(c) or c.search.next_try_at is not None):
-        yield "nobody looks for an image that is not wanted"
-    if isinstance(event, Tick) and due is not None and due <= after.now:
-        yield "time moves on"
+    c = after.connection
+    yield from broken_moves(before.connection, got, c)
+    yield from broken_links(before, event, got, c)
+    yield from broken_work(before.connection, event, got, c)
+    yield from broken_serving(before, event, after)
+    yield from broken_search(event, after)
     if c.reason is Reason.BUSY and not (c.busy and c.state in LIVE):
         yield "only a busy image is called busy"
     if c.reason is Reason.WAITING and c.path_usable:
         yield "nobody waits for a network that is there"
+
+
+def broken_serving(before: Node, event: Event, after: Node) -> Iterator[str]:
+    c, by = after.connection, after.serving
+    if by != (c.live.gen if c.live is not None and c.state in LIVE else None) or (c.state in LIVE) is (
+        by is None
+    ):
+        yield "exactly Connected and Modified serve, and by the living link"
+    elif by is not None and dict(after.answered_by)[by] != c.identity.image_id:
+        yield "only the session's own image serves"
+    met = (event.identity,) if isinstance(event, Answered) else ()
+    orphaned = before.connection.state is not State.ORPHANED and c.reason is Reason.OTHER_IMAGE
+    if orphaned and not met and all(name == OURS.image_id for _, name in before.answered_by):
+        yield "a stranger is somebody who is there"
+
+
+def broken_search(event: Event, after: Node) -> Iterator[str]:
+    c, due = after.connection, after.connection.deadline()
+    searching = c.search.next_try_at is not None or c.search.dial is not None
+    if c.state in RESTING and (links(c) or due is not None):
+        yield "Failed and Orphaned rest"
+    if c.wanted and c.state in (State.FRESH, State.RESTORED, State.RECONNECTING) and not searching:
+        yield "a wanted image is always being looked for"
+    if not c.wanted and (links(c) or searching):
+        yield "nobody looks for an image that is not wanted"
+    if isinstance(event, Tick) and due is not None and due <= after.now:
+        yield "time moves on"
 
 
 def broken_moves(before: Connection, got: tuple[Command, ...], after: Connection) -> Iterator[str]:
@@ -305,11 +322,11 @@ def broken_moves(before: Connection, got: tuple[Command, ...], after: Connection
 
 def broken_links(node: Node, event: Event, got: tuple[Command, ...], after: Connection) -> Iterator[str]:
     """Each link opened ends exactly once, and the machine knows of every open one."""
-    before, newest = node.connection, node.newest
-    opened = links(before)
+    opened, newest = links(node.connection), node.newest
+    dial = node.connection.search.dial
+    settled = opened - {dial.gen if dial is not None else 0}
     if isinstance(event, LinkDown):
         opened.discard(event.gen)
-    settled = links(before) - {before.search.dial.gen if before.search.dial else 0}
     if isinstance(event, Answered):
         settled.add(event.gen)
     for command in got:
@@ -321,12 +338,10 @@ def broken_links(node: Node, event: Event, got: tuple[Command, ...], after: Conn
                     yield "one dial at a time"
                 newest = gen
                 opened.add(gen)
-            case Abort(gen) if gen not in opened:
-                yield "only open links are aborted, and once"
+            case Abort(gen) | Ping(gen) | Inspect(gen) if gen not in opened:
+                yield "only open links are aborted and used"
             case Abort(gen):
                 opened.remove(gen)
-            case Ping(gen) | Inspect(gen) if gen not in opened:
-                yield "only open links are used"
     if opened != links(after):
         yield "no link is leaked or invented"
 
@@ -402,18 +417,18 @@ class Found:
     refusals: int = 0
     worst_told_s: float = 0.0
     worst_untold_s: float = 0.0
-    states: Counter[State] | None = None
+    states: Counter[State] = field(default_factory=Counter)
 
 
 def explore(start: Node, limit: int = 1_000_000) -> Found:
     """Visit every configuration; raise `Broken` at the first law that does not hold."""
-    found, states = Found(), Counter[State]()
+    found = Found()
     seen, queue = {abstract(start)}, deque([start])
     while queue and found.configurations < limit:
         node = queue.popleft()
         same = abstract(node)
         found.configurations += 1
-        states[node.connection.state] += 1
+        found.states[node.connection.state] += 1
         for event in nothings(node):
             if node.connection.receive(event, node.now) or abstract(node) != same:
                 raise Broken("what means nothing here changes nothing", node.connection, event, ())
@@ -432,7 +447,6 @@ def explore(start: Node, limit: int = 1_000_000) -> Found:
             raise AssertionError("a clone shares something with its original")
         found.worst_untold_s = max(found.worst_untold_s, _recovery(node, told=False))
         found.worst_told_s = max(found.worst_told_s, _recovery(node, told=True))
-    found.states = states
     return found
 
 
@@ -448,9 +462,9 @@ def test_every_configuration_keeps_every_law(capsys: pytest.CaptureFixture[str])
     """Explored to the end: safety on every edge, recovery from every configuration."""
     found = explore(begin())
     with capsys.disabled():
-        print(f"\n{found}")
+        print(f"\n{found}")  # noqa: T201 - the size of a proof is part of it
     assert set(found.states) == set(State)
-    assert found.configurations > 20_000
+    assert found.configurations > 10_000
     assert found.worst_told_s <= 0.5
     assert found.worst_untold_s <= RECOVERY_S
 
@@ -507,7 +521,7 @@ def believes_the_bygone(c: Connection, event: Event, got: tuple[Command, ...]) -
     ("tamper", "law"),
     [
         (without(Abort), "no link is leaked or invented"),
-        (twice(Abort), "only open links are aborted, and once"),
+        (twice(Abort), "only open links are aborted and used"),
         (without(Announce), "every move is announced"),
         (twice(Announce), "announcements form a chain"),
         (without(Serve), "exactly Connected and Modified serve, and by the living link"),

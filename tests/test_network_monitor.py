@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import platform
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import resilience
 from resilience.network import monitor as monitor_module
 from resilience.network import poll, subscription
 from resilience.network.clocks import SleepClock
 from resilience.network.messages import InterruptedDumpError, NetlinkError
 from resilience.network.monitor import Mode, NetworkMonitor
-from resilience.network.rtnetlink import TRIES, Reader
 from resilience.network.snapshot import Delta, Interface, Route, Snapshot
 from resilience.network.subscription import BURST_HOLD_S, HOLD_S, LONG_BURST, MAX_INTERRUPTED, Subscription
 
@@ -290,6 +284,23 @@ def test_what_was_never_announced_is_found(world: World, monkeypatch: pytest.Mon
     assert run(story).seen == [AWAY, HOME, moved]
 
 
+def test_an_interface_that_is_opened_is_used_at_once(world: World) -> None:
+    """The kernel confirms the carrier later, and that is no second change."""
+    world.now = Snapshot((LO, replace(WLAN, up=False, carrier=False)), HOME.routes)
+
+    async def story(diary: Diary) -> None:
+        world.now = Snapshot((LO, replace(WLAN, carrier=False, lower_up=True)), HOME.routes)
+        world.announce()
+        await until(lambda: diary.seen)
+        assert diary.monitor.snapshot.path_to("8.8.8.8") is not None
+        world.now = HOME
+        world.announce()
+        readings = len(world.read_at)
+        await until(lambda: len(world.read_at) > readings)
+
+    assert run(story).told == [("changed", "wlan0 has a carrier")]
+
+
 @pytest.mark.parametrize("announced", [True, False])
 def test_sleep_is_told_once_and_before_what_waking_brought(world: World, *, announced: bool) -> None:
     """Whether the network or the tick notices first."""
@@ -430,66 +441,3 @@ def test_a_closed_subscription_leaves_nothing_behind(world: World) -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.run(story())
     assert complaints == []
-
-
-def test_a_reader_repeats_a_spoilt_dump_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most are sound the second time. Then it says so, rather than go on for ever."""
-    spoilt = 0
-
-    def dump(*_: object) -> list[object]:
-        nonlocal spoilt
-        spoilt -= 1
-        if spoilt >= 0:
-            raise InterruptedDumpError("reading", "changed")
-        return []
-
-    monkeypatch.setattr(Reader, "_dump", dump)
-    spoilt = TRIES - 1
-    assert Reader().read_all() == Snapshot()
-    spoilt = TRIES
-    with pytest.raises(InterruptedDumpError):
-        Reader().read_all()
-
-
-SECCOMP = """
-import ctypes, struct
-def op(code, true, false, k): return struct.pack("=HBBI", code, true, false, k)
-refuse_netlink = ctypes.create_string_buffer(
-    op(0x20, 0, 0, 0) + op(0x15, 0, 3, {socket_call}) + op(0x20, 0, 0, 16) + op(0x15, 0, 1, 16)
-    + op(0x06, 0, 0, 0x00050001) + op(0x06, 0, 0, 0x7FFF0000))
-class Program(ctypes.Structure): _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
-libc = ctypes.CDLL(None, use_errno=True)
-assert libc.prctl(38, 1, 0, 0, 0) == 0
-assert libc.prctl(22, 2, ctypes.byref(Program(6, ctypes.addressof(refuse_netlink))), 0, 0) == 0
-
-import asyncio
-from resilience.network.monitor import NetworkMonitor
-async def main():
-    monitor = NetworkMonitor(print, print, print)
-    monitor.start(asyncio.get_running_loop())
-    print(monitor.mode, monitor.snapshot.path_to("127.0.0.1").local_address)
-    print(monitor.trouble)
-    await asyncio.sleep(0.6)
-    monitor.stop()
-asyncio.run(main())
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux")
-def test_a_container_that_forbids_netlink_is_no_obstacle() -> None:
-    """With a real seccomp filter, under which `netifaces` fails too: it needs the same kind of socket."""
-    socket_calls = {"x86_64": 41, "aarch64": 198}
-    if platform.machine() not in socket_calls:
-        pytest.skip(f"the number of the socket call on {platform.machine()} is not known here")
-    program = SECCOMP.format(socket_call=socket_calls[platform.machine()])
-    root = Path(resilience.__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=30, check=False
-    )
-    if "prctl" in done.stderr:
-        pytest.skip("this kernel takes no seccomp filters")
-    assert done.returncode == 0, done.stderr
-    mode, trouble = done.stdout.splitlines()
-    assert mode == "poll 127.0.0.1"
-    assert "netlink: opening a socket" in trouble
-    assert "netifaces: " in trouble

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from resilience.network import rtnetlink
-from resilience.network.messages import NLMSG_DONE, Message, NetlinkError, parse
-from resilience.network.rtnetlink import EventSocket, Reader
+from resilience.network.messages import NLMSG_DONE, InterruptedDumpError, Message, NetlinkError, parse
+from resilience.network.rtnetlink import TRIES, EventSocket, Reader
 from resilience.network.snapshot import Snapshot
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="rtnetlink is Linux")
@@ -62,6 +62,25 @@ def test_after_an_error_the_next_reading_starts_afresh(monkeypatch: pytest.Monke
             assert descriptors() == before - 1
         assert reader.read_all() == expected
         assert descriptors() == before
+
+
+def test_a_reader_repeats_a_spoilt_dump_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most are sound the second time. Then it says so, rather than go on for ever."""
+    spoilt = 0
+
+    def dump(*_: object) -> list[object]:
+        nonlocal spoilt
+        spoilt -= 1
+        if spoilt >= 0:
+            raise InterruptedDumpError("reading", "changed")
+        return []
+
+    monkeypatch.setattr(Reader, "_dump", dump)
+    spoilt = TRIES - 1
+    assert Reader().read_all() == Snapshot()
+    spoilt = TRIES
+    with pytest.raises(InterruptedDumpError):
+        Reader().read_all()
 
 
 def test_only_the_kernel_is_listened_to() -> None:

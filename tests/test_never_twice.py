@@ -1,4 +1,4 @@
-"""Law 11 through every fault we can make: a request ends as done, as not done, or as unknown, and never runs twice."""
+"""Law 11 through every fault we can make: done, not done, or unknown, and never run twice."""
 
 import asyncio
 import contextlib
@@ -96,6 +96,12 @@ def executed_ids(log: Path, code: str | None = None) -> list[str]:
     """The ids of the evaluations that the image has run, as often as it has run them."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     return [line["id"] for line in lines if line["kind"] == "Evaluate" and code in (None, line["code"])]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(GENEROUS_S):
+        while not condition():  # noqa: ASYNC110 - any condition, not one event
+            await asyncio.sleep(0.005)
 
 
 Trouble = Callable[[Random, float], Awaitable[None]]
@@ -270,7 +276,7 @@ def test_the_faults_were_felt(tallies: dict[str, Tally | BaseException], name: s
     assert tally.unknown
 
 
-# -- abandoned requests ----------------------------------------------------------------------------------------
+# -- abandoned requests --------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -312,8 +318,7 @@ def test_a_request_outlives_a_drop_shorter_than_its_patience(tmp_path: Path, ima
             client = await supervisor.connect(relay.endpoint)
             await client.wait_for(State.CONNECTED, timeout=GENEROUS_S)
             waiting = asyncio.ensure_future(client.evaluate("(Delay forMilliseconds: 200) wait", timeout=30))
-            while not client.busy:
-                await asyncio.sleep(0.005)
+            await until(lambda: client.busy)
             relay.set(DROP)
             await asyncio.sleep(0.5)
             relay.set(PASS)
@@ -332,8 +337,7 @@ def test_an_image_killed_during_an_evaluation_is_an_unknown_outcome(tmp_path: Pa
             client = await supervisor.connect(endpoint)
             await client.wait_for(State.CONNECTED, timeout=GENEROUS_S)
             waiting = asyncio.ensure_future(client.evaluate("(Delay forSeconds: 30) wait", timeout=60))
-            while not (tmp_path / "log").read_text().count("Evaluate"):
-                await asyncio.sleep(0.005)
+            await until(lambda: bool(executed_ids(tmp_path / "log")))
             image.kill()
             with pytest.raises(OutcomeUnknown) as told:
                 await asyncio.wait_for(waiting, GENEROUS_S)

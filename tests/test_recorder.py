@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-MANY = 2_500  # of 600 bytes: more than the journal holds in memory, less than it keeps on disk
-TOO_MANY = 4_000  # of 300 bytes: the same
 from resilience.recorder import Recorder
 from store import History, TransitionRecord
 from store.disk import RealDisk
@@ -79,7 +77,7 @@ class Desk:
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let the loop run until something holds."""
         async with asyncio.timeout(GENEROUS_S):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - any condition, not one event
                 await asyncio.sleep(0.001)
 
     def journaled(self) -> list[int]:
@@ -127,7 +125,7 @@ def thread_failures() -> Iterator[list[str]]:
 
 
 def test_everything_is_written_and_told_in_order(at_desk: AtDesk) -> None:
-    """The journal has them as they were given, the host hears of them as they were given, on its own thread."""
+    """The journal and the host get them as they were given; the host on its own thread."""
 
     async def body(desk: Desk) -> None:
         desk.give(*range(1, 501))
@@ -193,8 +191,8 @@ def test_a_failing_disk_is_told_once_and_its_recovery_too(at_desk: AtDesk) -> No
         desk.give(4)
         await desk.until(lambda: len(desk.told) == 4)
         assert desk.told[3] == (4, True)
-        assert desk.recorder.trouble is None
         await desk.until(lambda: desk.troubles[1:] == [None])
+        assert not desk.recorder.trouble
 
     assert at_desk(body).journaled() == [1, 2, 3, 4]
 
@@ -291,11 +289,11 @@ def test_saved_is_never_said_of_what_is_not_in_the_journal(at_desk: AtDesk) -> N
 
 
 def test_saved_is_never_said_of_what_a_broken_disk_left_out(at_desk: AtDesk) -> None:
-    """More than the journal keeps for a broken disk: what it gave up was never told as saved, nor is it later."""
+    """More than is kept for a broken disk: what was given up was not told as saved, nor is it later."""
 
     async def body(desk: Desk) -> None:
         desk.disk.refusal = errno.EIO
-        for first in range(1, TOO_MANY, 500):
+        for first in range(1, MANY, 500):
             desk.give(*range(first, first + 500), detail=DETAIL)
             await desk.until(lambda first=first: len(desk.told) == first + 499)  # type: ignore[misc]
         desk.disk.refusal = None

@@ -105,8 +105,7 @@ def test_the_same_seed_gives_the_same_gaps() -> None:
 
 @pytest.mark.parametrize("draw", [Longest, Shortest])
 def test_a_crowd_shares_the_pace_of_sixteen(draw: type[Random]) -> None:
-    """Up to `CROWD` images search at full pace; a thousand send no more tries in all than that many would,
-    except where the maximum gap bounds their patience."""
+    """A thousand send no more tries in all than that many would, up to the maximum gap."""
     few, many, thousand = Schedule(draw()), Schedule(draw()), Schedule(draw())
     for _ in range(10):
         gap_few = few.gap_s(Cause.NO_ANSWER, 1, CROWD)

@@ -92,9 +92,7 @@ def test_no_scouts_once_somebody_accepted() -> None:
     assert not of(bench.run(1.9), Scout)
 
 
-@pytest.mark.parametrize(
-    "cause", [Cause.PROTOCOL, Cause.NO_HANDSHAKE, Cause.FROZEN, Cause.LOCAL, Cause.NAME]
-)
+@pytest.mark.parametrize("cause", [Cause.PROTOCOL, Cause.NO_HANDSHAKE, Cause.FROZEN, Cause.LOCAL, Cause.NAME])
 def test_where_a_scout_would_learn_nothing_a_dial_is_the_next_try(cause: Cause) -> None:
     """Somebody accepts and it comes to nothing, or there is no address to scout."""
     bench = Bench()
@@ -131,8 +129,7 @@ def test_facts_of_a_dial_count_once() -> None:
 
 @given(rtt_s=st.floats(0.0005, 1.5), seed=st.integers(0, 50))
 def test_a_dial_on_its_way_is_not_restarted_by_later_scouts(rtt_s: float, seed: int) -> None:
-    """Scouts go out more often than a round trip takes; every one of them gets through, and still the
-    first dial lives long enough to be accepted."""
+    """Every scout gets through, more often than a round trip takes, and still a dial lives for one."""
     bench = Bench()
     bench.search = Search(Random(seed), POLICY, bench.out)
     bench.search.set_next_try(0.0)
@@ -166,8 +163,7 @@ def test_what_others_proved_is_looked_at_once() -> None:
 
 
 def test_a_wave_of_proofs_is_no_storm() -> None:
-    """A thousand images on the path answer within a second: each of them may cost the others a scout
-    now and then, not one every time."""
+    """A thousand images answer within a second: that costs the others a few scouts each, no more."""
     bench = Bench()
     bench.search.start_dial(0.0)
     for n in range(1_000):

@@ -245,16 +245,24 @@ def torn(data: bytes, step: int) -> Iterator[bytes]:
     yield data[:half] + b"\xa5" * (len(data) - half)
 
 
+def holed(data: bytes, step: int) -> Iterator[bytes]:
+    """Return what may be on the medium of a long append whose later blocks were faster."""
+    for size in range(1, len(data), step):
+        yield bytes(size) + data[size:]
+
+
 def subsets(indexes: list[int]) -> Iterator[tuple[int, ...]]:
     """Return all combinations; of more than four, those of at most two, and all together."""
     sizes = range(len(indexes) + 1) if len(indexes) <= 4 else (0, 1, 2, len(indexes))
     return chain.from_iterable(combinations(indexes, size) for size in sizes)
 
 
-def media(start: Medium, log: list[Op], step: int = 1) -> Iterator[tuple[int, Medium]]:
+def media(
+    start: Medium, log: list[Op], step: int = 1, tear: Callable[[bytes, int], Iterable[bytes]] = torn
+) -> Iterator[tuple[int, Medium]]:
     """Return each different medium, and how many records had been acknowledged when the power went.
 
-    Writes are cut at each `step`-th byte.
+    Writes are torn at each `step`-th byte.
     """
     seen: set[object] = set()
     for end in range(len(log) + 1):
@@ -267,7 +275,7 @@ def media(start: Medium, log: list[Op], step: int = 1) -> Iterator[tuple[int, Me
             for no_entries in subsets(entries)
         ]
         for last in {ops[index].node: index for index in data if ops[index].kind == "append"}.values():
-            found += [build(start, ops, (), {last: part}) for part in torn(ops[last].data, step)]
+            found += [build(start, ops, (), {last: part}) for part in tear(ops[last].data, step)]
         for medium in found:
             key = (acked, medium.key())
             if key not in seen:
@@ -398,6 +406,14 @@ def test_every_acknowledged_transition_survives_every_power_cut(
     verdicts = list(Judge(workload(disk).records).verdicts(disk, step))
     assert len(verdicts) > 500
     assert set(verdicts) == {""}
+
+
+def test_a_write_that_arrives_back_to_front_harms_nothing_acknowledged() -> None:
+    """With valid records behind the hole it cannot be told from damage: it is called that, and kept whole."""
+    disk = MemoryDisk()
+    judge = Judge(two_processes(disk).records)
+    verdicts = {judge.verdict(acked, medium)[:14] for acked, medium in media(disk.start, disk.log, 1, holed)}
+    assert verdicts == {"", "called damaged"}
 
 
 def torn_media() -> Iterator[tuple[int, Medium, Session]]:

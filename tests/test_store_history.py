@@ -232,6 +232,23 @@ def test_summaries_outlive_the_transitions_they_stand_for(tmp_path: Path) -> Non
     assert (again.receipt.oldest_seq or 0) > history.receipt.dropped.records
 
 
+def test_sessions_that_a_checkpoint_has_no_room_for_are_counted(tmp_path: Path) -> None:
+    """With texts too long to keep every image's last state, the newest are kept and the rest is told."""
+    limits = Limits(
+        segment_bytes=4000, crowded_bytes=20_000, relaxed_bytes=8000, checkpoint_bytes=2000, reserve_bytes=0
+    )
+    history = History.open(tmp_path, limits=limits)
+    for seq in range(1, 150):
+        history.record(made(seq, image=f"i:{seq % 30}", session=str(seq % 30)))
+        history.commit()
+    history.close()
+    assert history.receipt.dropped.segments > 0
+    assert 0 < history.receipt.forgotten < 30
+    again = History.open(tmp_path)
+    assert len(again.sessions()) >= 30 - history.receipt.forgotten
+    assert again.last(f"i:{149 % 30}") == history.last(f"i:{149 % 30}")
+
+
 def test_two_histories_record_the_same_image_at_once(tmp_path: Path) -> None:
     """Each writes its own segment; both stay readable, in order of segment, then position."""
     one, two = History.open(tmp_path), History.open(tmp_path)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from store.disk import Disk, RealDisk
-from store.errors import DiskError, StoreFull
+from store.errors import DiskError, StoreFull, StoreReadOnly
 from store.framing import (
     MAX_NUMBER,
     RECORD_BYTES,
@@ -264,6 +264,30 @@ def test_a_file_system_without_locks_is_refused(tmp_path: Path) -> None:
     opened.append(b"a")
     with pytest.raises(DiskError, match="no file locks"):
         opened.commit()
+
+
+@pytest.mark.parametrize("made_by_us", [False, True])
+def test_a_parent_that_cannot_be_synced_matters_only_for_a_directory_of_ours(
+    tmp_path: Path, *, made_by_us: bool
+) -> None:
+    """Who made the data directory answers for its name; one we made is not durable until that is."""
+
+    class Closed(RealDisk):
+        def sync_dir(self, path: Path) -> None:
+            if path == tmp_path:
+                raise PermissionError(errno.EACCES, "closed to us", str(path))
+            super().sync_dir(path)
+
+    if not made_by_us:
+        (tmp_path / "data").mkdir()
+    opened = Opened(tmp_path / "data", Closed())
+    opened.append(b"a")
+    if made_by_us:
+        with pytest.raises(StoreReadOnly):
+            opened.commit()
+    else:
+        opened.commit()
+        assert opened.pending == 0
 
 
 def test_an_interrupt_between_write_and_sync_writes_nothing_twice(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async def connected(data_dir: Path, endpoint: str) -> AsyncIterator[tuple[Superv
 
 async def until(condition: Callable[[], bool], within_s: float = GENEROUS_S) -> None:
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, not one event
             await asyncio.sleep(0.005)
 
 
@@ -69,7 +69,7 @@ def told(changes: list[Change]) -> list[tuple[int, str, str, str]]:
     return [(each.seq, each.source, each.trigger, each.target) for each in changes]
 
 
-# -- the public face -------------------------------------------------------------------------------------------
+# -- the public face -----------------------------------------------------------------------------
 
 
 def test_the_documented_use_works(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def made_up(seq: int) -> Change:
     )
 
 
-# -- what is told, and what is on disk -------------------------------------------------------------------------
+# -- what is told, and what is on disk -----------------------------------------------------------
 
 
 def test_what_is_told_is_in_the_journal_already(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_what_is_told_is_in_the_journal_already(tmp_path: Path) -> None:
 
 
 def test_leaving_tells_and_saves_what_is_under_way(tmp_path: Path) -> None:
-    """Everything that happened before `close` is told and on disk after it, in one order; closing twice is once."""
+    """What happened before `close` is told and on disk after it, in one order; closing twice is once."""
 
     async def main() -> None:
         changes: list[Change] = []
@@ -309,7 +309,7 @@ def test_a_directory_that_cannot_be_used_stops_nothing(tmp_path: Path, place: st
     asyncio.run(main())
 
 
-# -- sessions --------------------------------------------------------------------------------------------------
+# -- sessions ------------------------------------------------------------------------------------
 
 
 def test_a_session_is_found_again_by_the_next_process(tmp_path: Path) -> None:
@@ -394,7 +394,7 @@ def test_starting_fresh_begins_another_session_and_keeps_the_old_one(tmp_path: P
     assert len(History.open(tmp_path, read_only=True).sessions()) == 2
 
 
-# -- outages ---------------------------------------------------------------------------------------------------
+# -- outages -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", [DROP, RESET], ids=["drop", "reset"])
@@ -455,7 +455,7 @@ def test_disconnecting_stops_dialling_until_asked_again(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-# -- many ------------------------------------------------------------------------------------------------------
+# -- many ----------------------------------------------------------------------------------------
 
 
 def test_the_trouble_of_one_image_does_not_touch_another(tmp_path: Path) -> None:
@@ -465,7 +465,9 @@ def test_the_trouble_of_one_image_does_not_touch_another(tmp_path: Path) -> None
         with standin() as healthy, standin() as target, running(peer(Hostile.GARBAGE_JSON)) as hostile:
             async with Relay(target) as relay, Supervisor(tmp_path) as supervisor:
                 image = await supervisor.connect(healthy)
-                others = [await supervisor.connect(each) for each in (relay.endpoint, hostile, free_endpoint())]
+                others = [
+                    await supervisor.connect(each) for each in (relay.endpoint, hostile, free_endpoint())
+                ]
                 await image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
                 await others[0].wait_for(State.CONNECTED, timeout=GENEROUS_S)
                 changes: list[Change] = []
@@ -533,7 +535,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2]))
 
 
 def test_a_shortage_of_descriptors_is_said_in_words(tmp_path: Path) -> None:
-    """libzmq would abort the process. Those that are connected go on; the others say what to raise."""
+    """Else libzmq aborts the process. Those that are connected go on; the others say what to raise."""
     with standin("tcp://0.0.0.0:0") as bound:
         port = bound.rpartition(":")[2]
         done = subprocess.run(
