@@ -62,10 +62,12 @@ class BlockingSupervisor:
         """Run a coroutine on the supervisor's loop and wait for it.
 
         Raises:
-            UsageError: called on the loop's own thread, where waiting would never end.
+            UsageError: called on the loop's own thread, where waiting would never end, or not while it runs.
         """
-        if threading.current_thread() is self._thread:
+        if threading.current_thread() is self._thread or not self._thread.is_alive():
             job.close()
+            if not self._thread.is_alive():
+                raise UsageError("it is not running; use it as `with resilience.BlockingSupervisor() as s:`")
             raise UsageError("blocking calls are for other threads; on the loop use resilience.Supervisor")
         return asyncio.run_coroutine_threadsafe(job, self._loop).result()
 
@@ -118,6 +120,21 @@ class BlockingImage:
     def reason(self) -> Reason:
         """Why it stands there."""
         return self._image.reason
+
+    @property
+    def detail(self) -> str:
+        """More words to the reason, perhaps none."""
+        return self._image.detail
+
+    @property
+    def attempt(self) -> int:
+        """Tries since the link was lost."""
+        return self._image.attempt
+
+    @property
+    def next_try_s(self) -> float | None:
+        """Seconds until the next try; None while nothing is being tried."""
+        return self._image.next_try_s
 
     @property
     def busy(self) -> bool:

@@ -112,7 +112,7 @@ class ImageCore:
     def close(self) -> None:
         """Let the image go: every link aborted, every request settled. The journal keeps the last state."""
         self._inbox.clear()
-        self.exchange.close("the supervisor was closed")
+        self.exchange.close("the supervisor was closed", self._world.now())
         self._world.call_off_scouts(self)
         for gen in list(self._world.local_addresses(self)):
             self._world.abort_link(self, gen)

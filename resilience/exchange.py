@@ -166,13 +166,14 @@ class Exchange:
             if slot.asked.settle is None and not slot.asked.request.kind.read_only
         ]
 
-    def close(self, why: str) -> None:
+    def close(self, why: str, now: float) -> None:
         """Settle everything: the image is being let go."""
         for gen in list(self._slots):
             self.link_gone(gen, why)
         while self._queue:
             asked = self._queue.popleft()
-            asked.finish(Expired(asked.request.id, asked.request.kind, 0.0, why))
+            waited = now - asked.issued_at
+            asked.finish(Expired(asked.request.id, asked.request.kind, waited, why))
 
     def deadline(self) -> float | None:
         """When `expire` has something to do next."""

@@ -227,8 +227,8 @@ def _configure(dealer: zmq.Socket[bytes]) -> None:
         zmq.LINGER: 0,
         # Not 1: on a lost connection libzmq then drops what it received and we have not read yet, so a reply
         # that comes together with the end of its link would be lost (4.3.5; tests/test_link_last_words.py).
-        # What 1 is for, nothing queued without a connection, holds all the same: `send` follows the handshake,
-        # and a connection that ends is never made again.
+        # What 1 is for, nothing queued without a connection, holds all the same: `send` follows the
+        # handshake, and a connection that ends is never made again.
         zmq.IMMEDIATE: 0,
         zmq.RECONNECT_IVL: -1,
         zmq.HEARTBEAT_IVL: int(HEARTBEAT_IVL_S * 1000),

@@ -209,7 +209,7 @@ class ExchangeModel(RuleBasedStateMachine):
             self.ends(known, known.lost())
         for known in self.queue:
             self.ends(known, Expired)
-        self.exchange.close("closed")
+        self.exchange.close("closed", 0.0)
         self.everyone_was_told_once_and_the_truth()
         assert self.exchange.deadline() is None
 

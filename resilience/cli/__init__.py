@@ -37,11 +37,12 @@ def data_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def _check_data_dir(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
     if value is None:
         return None
-    for part in (value, *value.parents):
-        if part.exists():
-            if not part.is_dir():
-                raise click.BadParameter(f"{part} is a file, not a directory; name another place.")
-            break
+    try:
+        standing = next((part for part in (value, *value.parents) if part.exists()), None)
+        if standing is not None and not standing.is_dir():
+            raise click.BadParameter(f"{standing} is a file, not a directory; name another place.")
+    except OSError as problem:
+        raise click.BadParameter(f"{problem.strerror}: {str(value)[:60]}…; name another place.") from None
     return value
 
 

@@ -29,9 +29,10 @@ def show_sessions(data_dir: Path | None, *, as_json: bool) -> int:
             f"No sessions in {data_dir or default_data_dir()}; `resilience watch ENDPOINT` begins one."
         )
         return 0
-    table = Table(
-        "image", "last state", "why", "transitions", "since", "last change", box=None, pad_edge=False
-    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("image", no_wrap=True, overflow="fold")  # whole: it is what `sessions history` wants
+    for heading in ("last state", "why", "transitions", "since", "last change"):
+        table.add_column(heading)
     for summary in found:
         table.add_row(
             summary.image,

@@ -311,7 +311,7 @@ class _Stream:
             ConnectionResetError: the sender has aborted the connection.
         """
         if await self._path.until_passing(to_server=self._to_server):
-            # Reading the error clears it, and both ends of the stream pass here: the first to see it keeps it.
+            # Reading the error clears it, and both ends of the stream pass here: the first keeps it.
             if self._source.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 self._aborted = True
             if self._aborted:

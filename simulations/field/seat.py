@@ -42,6 +42,11 @@ def _ours(endpoint: str, directory: Path) -> list[str]:
     return [*watch, "--data-dir", str(directory / "data")]
 
 
+def counting(endpoint: str, directory: Path) -> list[str]:
+    """The client that increments the image's counter; not raced, but watched by the tests."""
+    return [sys.executable, "-m", "simulations.field.counter", endpoint, str(directory / "data")]
+
+
 CLIENTS: dict[str, Callable[[str, Path], list[str]]] = {
     "resilience": _ours,
     "tcp_floor": _peer("tcp_floor"),
