@@ -28,7 +28,6 @@ class Connection(Holding):
         super().__init__(random, policy or Policy())
         self.wanted = False
         self.path_usable = True
-        self._met: e.Identity | None = None
         self._failed_by_network = False
 
     # -- the two questions a shell asks ------------------------------------------------
@@ -70,6 +69,7 @@ class Connection(Holding):
                 self.in_flight(gen, now, busy=busy, trivial=trivial)
             case e.Abandoned(gen):
                 self.abandon(gen)
+                self._begin(now)
             case e.Vitals():
                 self._vitals(event, now)
             case e.Scouted(found, took_s):
@@ -148,7 +148,7 @@ class Connection(Holding):
         """The session's owner is known now; an image that answered meanwhile has waited for this."""
         self.own(owner, now)
         self.dirty = self.dirty or dirty
-        met, self._met = self._met, None
+        met = self.live.met if self.live is not None else None
         if met is not None and self.is_another(met):
             self._replaced(met)
         elif self.live is None:
@@ -171,7 +171,8 @@ class Connection(Holding):
 
     def _begin(self, now: float) -> None:
         """Try at once, or say that there is no path to try."""
-        if not self.wanted or self.live is not None or self.search.dial is not None:
+        idle = self.live is None and self.search.dial is None
+        if not (self.wanted and idle and self.state in DIALLING):
             return
         if self.path_usable:
             self.search.start_dial(now)
@@ -239,8 +240,8 @@ class Connection(Holding):
         """An answer came from `met` on the live link: is it our image, and what do we make of it?"""
         survived = self.live is not None and self.live.suspect_since is not None
         if self.state is State.RESTORING:
-            self._met = met  # judged when the session is in memory
             if self.live is not None:
+                self.live.met = met  # judged when the session is in memory
                 self.live.suspect_since = None
             self.search.stop()
         elif self.is_another(met):
@@ -308,7 +309,7 @@ class Connection(Holding):
     def _spoke_again(self, link: LiveLink) -> None:
         if self.state is State.RESTORING:
             link.suspect_since = None
-        elif self.state in LIVE or self.state is State.RECONNECTING:
+        elif link.proven and (self.state in LIVE or self.state is State.RECONNECTING):
             self.connected(Reason.SURVIVED, resumed=True)
 
     def _dial_vitals(self, attempt: DialAttempt, seen: e.Vitals, now: float) -> None:

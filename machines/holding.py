@@ -50,6 +50,7 @@ class Holding(Standing):
         self.proven(reason, resumed=resumed)
         if self.live is not None and self.state in LIVE:
             self.live.suspect_since = None
+            self.live.proven = True
             self.serve(self.live.gen)
 
     def lost(self, trigger: Trigger, reason: Reason, detail: str, now: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from machines.events import Vitals
+from machines.events import Identity, Vitals
 from machines.liveness import Verdict, judge
 from machines.policy import Policy
 
@@ -27,6 +27,10 @@ class LiveLink:
     """What it is busy with is a ping."""
     ping_at: float = 0.0
     """When an idle link is asked for an answer next."""
+    proven: bool = False
+    """It was claimed once: only such a link can be claimed again by a mere sign of life."""
+    met: Identity | None = None
+    """Who answered on it while the session was still being read."""
     frozen: bool = False
     """When last looked at, the kernel at its far end answered and the process did not."""
 

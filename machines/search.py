@@ -21,6 +21,9 @@ from machines.schedule import Schedule
 _SOMEBODY_ANSWERED = frozenset({Cause.PROTOCOL, Cause.NO_HANDSHAKE, Cause.FROZEN, Cause.LOCAL, Cause.NAME})
 """After these a scout would tell nothing new: only another dial can."""
 
+PATIENT_SCOUT = 16
+"""One scout in so many waits as long as anything may: the path may be back and slow."""
+
 PROOF_GAP_S = 0.1
 """A thousand images come back within a second, and each is a proof; this many scouts per image are enough."""
 
@@ -95,11 +98,10 @@ class Search:
         self._timeouts = 0
 
     def _patience_s(self, phase: Phase) -> float:
-        base = self.policy.handshake_s
-        if phase is Phase.SYN:
-            base = self.policy.connect_first_s
-            if self.rtt_s is not None:
-                base = max(self.policy.connect_min_s, self.policy.connect_rtts * self.rtt_s)
+        base = self.policy.handshake_s if phase is not Phase.SYN else self.policy.connect_first_s
+        if self.rtt_s is not None:
+            least = self.policy.handshake_s if phase is not Phase.SYN else self.policy.connect_min_s
+            base = max(least, self.policy.connect_rtts * self.rtt_s)
         return float(min(self.policy.patience_max_s, base * 2 ** min(self._timeouts, 8)))
 
     def start_dial(self, now: float, *, known_open: bool = False) -> None:
@@ -132,7 +134,10 @@ class Search:
     def scout(self, now: float) -> None:
         """Send one scout and set the next try."""
         self.attempt += 1
-        self._out.append(c.Scout(max(self.policy.connect_first_s, self._patience_s(Phase.SYN))))
+        patience_s = max(self.policy.connect_first_s, self._patience_s(Phase.SYN))
+        if self.attempt % PATIENT_SCOUT == 0:
+            patience_s = self.policy.patience_max_s
+        self._out.append(c.Scout(patience_s))
         self.set_next_try(now)
 
     def scouted_open(self, took_s: float, now: float) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -36,10 +37,12 @@ class BlockingSupervisor:
         on_notice: Callable[[str], None] | None = None,
     ) -> None:
         self._supervisor = Supervisor(data_dir, policy=policy, on_notice=on_notice)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="resilience-loop", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="resilience-loop", daemon=True)
         self._thread.start()
         self.run(self._supervisor.__aenter__())
         return self
@@ -51,12 +54,21 @@ class BlockingSupervisor:
 
     def close(self) -> None:
         """Let every image go and return when the journal is on disk."""
-        if not self._thread.is_alive():
+        if self._loop is None or self._thread is None:
             return
-        self.run(self._supervisor.close())
+        self.run(self._let_go())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._loop = self._thread = None
+
+    async def _let_go(self) -> None:
+        """Nobody is left in a call that can never return."""
+        await self._supervisor.close()
+        waiting = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     def run(self, job: Coroutine[Any, Any, _Result]) -> _Result:
         """Run a coroutine on the supervisor's loop and wait for it.
@@ -64,12 +76,20 @@ class BlockingSupervisor:
         Raises:
             UsageError: called on the loop's own thread, where waiting would never end, or not while it runs.
         """
-        if threading.current_thread() is self._thread or not self._thread.is_alive():
+        try:
+            return self.submit(job).result()
+        except CancelledError:
+            raise UsageError("the supervisor was closed while this call waited") from None
+
+    def submit(self, job: Coroutine[Any, Any, _Result]) -> Future[_Result]:
+        """Start a coroutine on the supervisor's loop; raises as `run`."""
+        if self._loop is None:
             job.close()
-            if not self._thread.is_alive():
-                raise UsageError("it is not running; use it as `with resilience.BlockingSupervisor() as s:`")
+            raise UsageError("it is not running; use it as `with resilience.BlockingSupervisor() as s:`")
+        if threading.current_thread() is self._thread:
+            job.close()
             raise UsageError("blocking calls are for other threads; on the loop use resilience.Supervisor")
-        return asyncio.run_coroutine_threadsafe(job, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(job, self._loop)
 
     def look(self, at: Callable[[], _Result]) -> _Result:
         """Call something quick on the loop's thread and return what it returns."""
@@ -159,19 +179,22 @@ class BlockingImage:
         return self._supervisor.run(self._image.wait_for(*states, timeout=timeout))
 
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:
-        """Every transition from now on; ends after `timeout` seconds without one."""
-        waiting: queue.Queue[Change] = queue.Queue(MAX_SUBSCRIBER_BACKLOG)
+        """Every transition from now on; ends after `timeout` seconds without one, and with the supervisor."""
+        waiting: queue.Queue[Change | None] = queue.Queue(MAX_SUBSCRIBER_BACKLOG)
 
         async def forward() -> None:
-            async for change in self._image.changes():
-                if waiting.full():
-                    waiting.get_nowait()
-                waiting.put_nowait(change)
+            try:
+                async for change in self._image.changes():
+                    if waiting.full():
+                        waiting.get_nowait()
+                    waiting.put_nowait(change)
+            finally:
+                waiting.put(None)
 
-        job = asyncio.run_coroutine_threadsafe(forward(), self._supervisor._loop)  # noqa: SLF001 - one façade in two classes
+        job = self._supervisor.submit(forward())
         try:
-            while True:
-                yield waiting.get(timeout=timeout)
+            while (change := waiting.get(timeout=timeout)) is not None:
+                yield change
         except queue.Empty:
             return
         finally:

@@ -125,6 +125,11 @@ class ImageCore:
         return self._addresses[self._turn % len(self._addresses)] if self._addresses else None
 
     @property
+    def all_told(self) -> bool:
+        """Whether no transition waits for the disk."""
+        return not self._unpublished
+
+    @property
     def _why_waiting(self) -> str:
         return f"{self.connection.state.lower()}: {self.connection.reason}"
 

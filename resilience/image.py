@@ -26,6 +26,7 @@ class Image:
     def __init__(self, core: ImageCore) -> None:
         self._core = core
         self._state = State.FRESH
+        self._told: Change | None = None
         self._subscribers: set[asyncio.Queue[Change]] = set()
 
     # -- looking -------------------------------------------------------------------------
@@ -48,12 +49,17 @@ class Image:
     @property
     def reason(self) -> Reason:
         """Why it stands there."""
-        return self._core.connection.reason
+        return self._core.connection.reason if self._up_to_date or self._told is None else self._told.reason
 
     @property
     def detail(self) -> str:
         """More words to the reason, perhaps none."""
-        return self._core.connection.detail
+        return self._core.connection.detail if self._up_to_date or self._told is None else self._told.detail
+
+    @property
+    def _up_to_date(self) -> bool:
+        """Whether everything the machine did has been told; until then its reason belongs elsewhere."""
+        return self._told is None or self._core.all_told
 
     @property
     def busy(self) -> bool:
@@ -174,7 +180,7 @@ class Image:
 
     def publish(self, change: Change) -> None:
         """Called by the supervisor: a transition is durable."""
-        self._state = change.target
+        self._state, self._told = change.target, change
         for queue in self._subscribers:
             if queue.full():
                 queue.get_nowait()
