@@ -68,8 +68,8 @@ class Connection(Holding):
             case e.InFlight(gen, busy, trivial):
                 self.in_flight(gen, now, busy=busy, trivial=trivial)
             case e.Abandoned(gen):
-                self.abandon(gen)
-                self._begin(now)
+                if self.abandon(gen):
+                    self._begin(now)
             case e.Vitals():
                 self._vitals(event, now)
             case e.Scouted(found, took_s):

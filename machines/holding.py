@@ -108,13 +108,16 @@ class Holding(Standing):
             link.busy_since, link.trivial = now, trivial
             link.check_at = min(link.check_at, now + self.policy.check_busy_s)
 
-    def abandon(self, gen: int) -> None:
+    def abandon(self, gen: int) -> bool:
         """A link kept for its hope is not worth a request that runs when its caller has left (law 11)."""
         if self.drain is not None and self.drain.gen == gen:
             self.end_drain()
-        elif self.live is not None and self.live.gen == gen and self.state not in LIVE:
-            self._out.append(c.Abort(gen))
-            self.live = None
+            return True
+        if self.live is None or self.live.gen != gen or self.state in LIVE:
+            return False
+        self._out.append(c.Abort(gen))
+        self.live = None
+        return True
 
     def look_after(self, link: LiveLink, now: float) -> None:
         """The living link's own deadlines: look at the carrier, ask the idle image, name the busy one."""

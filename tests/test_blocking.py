@@ -1,12 +1,14 @@
 """The façade for programs without an event loop: same names, same errors, nothing left running."""
 
 import asyncio
+import gc
 import inspect
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,30 @@ def test_closing_settles_whoever_waits_and_ends_the_thread(tmp_path: Path) -> No
         assert not [thread for thread in threading.enumerate() if thread.name == "resilience-loop"]
 
 
+def test_closing_lets_go_of_whoever_waits_for_a_state(tmp_path: Path) -> None:
+    """Or follows the changes: nobody is left in a call that can never return."""
+    with standin() as endpoint, BlockingSupervisor(tmp_path) as supervisor:
+        image = supervisor.connect(endpoint)
+        image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
+
+        def wait() -> None:
+            with suppress(resilience.UsageError, CancelledError):
+                image.wait_for(State.FAILED)
+
+        def follow() -> None:
+            with suppress(resilience.UsageError, CancelledError):
+                list(image.changes())
+
+        waiting = [threading.Thread(target=each, daemon=True) for each in (wait, follow)]
+        for thread in waiting:
+            thread.start()
+        waiting[0].join(0.2)
+        supervisor.close()
+        for thread in waiting:
+            thread.join(GENEROUS_S / 2)
+        assert not [thread for thread in waiting if thread.is_alive()]
+
+
 def test_a_call_after_closing_is_refused_at_once(tmp_path: Path) -> None:
     """Instead of waiting for a loop that has ended."""
     with standin() as endpoint, BlockingSupervisor(tmp_path) as supervisor:
@@ -168,3 +194,8 @@ def test_a_supervisor_that_was_never_entered_is_refused_and_closes(tmp_path: Pat
     with pytest.raises(resilience.UsageError):
         supervisor.connect("tcp://127.0.0.1:5555")
     supervisor.close()
+    with warnings.catch_warnings(record=True) as leaks:
+        warnings.simplefilter("always")
+        del supervisor
+        gc.collect()
+    assert not leaks

@@ -882,6 +882,26 @@ def test_a_busy_link_is_not_asked() -> None:
     assert Ping in kinds(rig.wait(6))
 
 
+def test_a_busy_link_in_doubt_is_not_asked_either() -> None:
+    """Its own reply will tell as well as a ping behind it would."""
+    rig = connected()
+    rig.feed(InFlight(1, busy=True))
+    got = rig.feed(Woke(60), PathChanged(usable=False), PathChanged(usable=True))
+    assert Ping not in kinds(got)
+
+
+def test_an_answer_clears_what_was_held_against_the_search() -> None:
+    """Three failures at an open port before an outage and three after it replace no context."""
+    rig = reconnecting()
+    for _ in range(2):
+        for _ in range(3):
+            rig.feed(Accepted(rig.gen), LinkDown(rig.gen, Cause.CLOSED), Scouted(Scouting.OPEN))
+        rig.answer()
+        rig.feed(LinkDown(rig.gen, Cause.CLOSED))
+    assert rig.gen > 8
+    assert not any(command.fresh_context for command in rig.commands if isinstance(command, Dial))
+
+
 def test_an_image_that_does_not_answer_a_ping_is_not_called_busy() -> None:
     """A ping that stays unanswered says something else than a request that takes its time."""
     rig = connected()

@@ -343,12 +343,18 @@ def test_a_strict_image_that_refuses_both_shapes_at_once_is_asked_again_in_its_o
     bench.reply(bench.last_sent())
     assert bench.stands(State.FRESH)
     assert len(bench.world.sent) == 2
+    assert ("payload" in bench.last_sent().message) == (speaks is Speaks.A)
+    assert ("command" in bench.last_sent().message) == (speaks is Speaks.B)
     bench.reply(bench.last_sent())
     assert bench.state is State.CONNECTED
     evaluation = bench.evaluate("3 + 4")
     bench.reply(bench.last_sent())
     assert isinstance(evaluation.outcome, Reply)
     assert evaluation.outcome.result == "7"
+    bench.advance(10.0)
+    assert len(bench.world.sent) > 3, "an idle image is asked now and then"
+    bench.reply(bench.last_sent())
+    assert bench.core.connection.identity.image_id is not None, "and tells who it is, every time"
 
 
 def test_an_image_that_changes_its_dialect_is_followed() -> None:

@@ -136,7 +136,7 @@ def abstract(node: Node) -> tuple[object, ...]:
     told = (c.state, c.reason if claimed else None, c.wanted, c.dirty, c.path_usable)
     failed_by_network = c.state is State.FAILED and c._failed_by_network
     owner = "ours" if c.state is State.RESTORING else c.identity.image_id  # the session will say
-    met = live and (owner and dict(node.answered_by)[live.gen] == owner, c._met is not None)
+    met = live and (owner and dict(node.answered_by)[live.gen] == owner, live.met is not None, live.proven)
     link = live and (
         live.suspect_since is not None,
         None
@@ -272,6 +272,7 @@ def broken_laws(before: Node, event: Event, got: tuple[Command, ...], after: Nod
     yield from broken_moves(before.connection, got, c)
     yield from broken_links(before, event, got, c)
     yield from broken_work(before.connection, event, got, c)
+    yield from broken_asking(before.connection, got)
     yield from broken_serving(before, event, after)
     yield from broken_search(event, after)
     if c.reason is Reason.BUSY and not (c.busy and c.state in LIVE):
@@ -344,6 +345,12 @@ def broken_links(node: Node, event: Event, got: tuple[Command, ...], after: Conn
                 opened.remove(gen)
     if opened != links(after):
         yield "no link is leaked or invented"
+
+
+def broken_asking(before: Connection, got: tuple[Command, ...]) -> Iterator[str]:
+    live = before.live
+    if live is not None and live.proven and live.busy_since is not None and Ping(live.gen) in got:
+        yield "nothing is asked of a busy link"
 
 
 def broken_work(

@@ -436,6 +436,22 @@ def test_requests_made_during_an_outage_are_done_after_it(tmp_path: Path) -> Non
     asyncio.run(main())
 
 
+def test_a_host_that_blocks_the_loop_does_not_lose_its_connections(tmp_path: Path) -> None:
+    """Law 6: a debugger or a long computation of the host is our own stall, not a silent network."""
+
+    async def main() -> None:
+        with standin() as endpoint:
+            async with connected(tmp_path, endpoint) as (supervisor, image):
+                changes: list[Change] = []
+                supervisor.on_change(changes.append)
+                time.sleep(2.5)  # noqa: ASYNC251 - the stall is the point
+                await asyncio.sleep(1.5)
+                assert not changes
+                assert (await image.evaluate("3 + 4")).result == "7"
+
+    asyncio.run(main())
+
+
 def test_disconnecting_stops_dialling_until_asked_again(tmp_path: Path) -> None:
     """Restored, not connected; the image does not hear from us meanwhile."""
 
