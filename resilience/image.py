@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from machines import Ask, Reason, State
 from machines.table import LIVE
@@ -164,7 +164,7 @@ class Image:
             self._subscribers.discard(queue)
         return self._state
 
-    async def changes(self) -> AsyncIterator[Change]:
+    async def changes(self) -> AsyncGenerator[Change, None]:
         """Every transition from now on, each after it is durable. A reader far behind loses the oldest."""
         queue = self._subscribe()
         try:

@@ -589,6 +589,13 @@ def test_an_image_that_answered_early_may_be_the_wrong_one() -> None:
     assert Serve(1) not in rig.commands
 
 
+def test_who_answered_early_is_judged_even_if_the_path_has_gone() -> None:
+    """Liveness goes stale, an identity does not (law 17)."""
+    rig = answered_while_restoring()
+    rig.feed(Answered(1, THEIRS), PathChanged(usable=False))
+    assert moves(rig.feed(SessionRestored(OURS)))[-1][1:] == (Trigger.IMAGE_REPLACED, State.ORPHANED)
+
+
 def test_an_early_answer_is_no_proof_once_the_path_has_gone() -> None:
     """Connected needs a proof that still holds when it is claimed (law 2)."""
     rig = answered_while_restoring()

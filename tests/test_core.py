@@ -21,6 +21,7 @@ from machines.events import (
     PathChanged,
     Scouted,
     Scouting,
+    Stalled,
     Vitals,
     Woke,
 )
@@ -837,6 +838,19 @@ def test_after_waking_the_link_is_probed_before_anything_is_redialled() -> None:
     assert bench.state is State.CONNECTED
     bench.advance(5.0)
     assert len(bench.world.dialled) == 1
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_silence_is_held_against_the_network_only_if_it_was_not_our_own(*, ours: bool) -> None:
+    """Law 6: a stall that was noticed excuses the quiet it has caused; the same quiet without one does not."""
+    bench = Bench()
+    gen = bench.connect()
+    bench.world.time += 4.0
+    bench.world.seen = Vitals(gen, quiet_s=4.0, data_quiet_s=4.0)
+    if ours:
+        bench.core.feed(Stalled(4.0))
+    bench.core.wake()
+    assert bench.state is (State.CONNECTED if ours else State.RECONNECTING)
 
 
 # -- the journal ---------------------------------------------------------------------------------

@@ -19,6 +19,9 @@ GENEROUS_S = 10.0
 MANY = 3_000
 DETAIL = "d" * 300
 """So many of these are more than the journal buffers (a megabyte) and less than it keeps (two)."""
+FEWER = 1_300
+LONG_DETAIL = "\U0001f600" * 300
+"""The same, with the longest details there are, in bytes."""
 
 
 class Disk(RealDisk):
@@ -182,7 +185,7 @@ def test_a_failing_disk_is_told_once_and_its_recovery_too(at_desk: AtDesk) -> No
         desk.disk.refusal = errno.ENOSPC
         for seq in (2, 3):
             desk.give(seq)
-            await desk.until(lambda seq=seq: len(desk.told) == seq)  # type: ignore[misc]
+            await desk.until(lambda seq=seq: len(desk.told) == seq)  # type: ignore[misc]  # mypy infers no type for a default
         assert desk.told[1:] == [(2, False), (3, False)]
         assert desk.recorder.trouble is not None
         assert os.strerror(errno.ENOSPC) in desk.recorder.trouble
@@ -272,19 +275,20 @@ def test_without_a_disk_everything_is_told_as_not_durable(tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
-def test_saved_is_never_said_of_what_is_not_in_the_journal(at_desk: AtDesk) -> None:
+@pytest.mark.parametrize(("many", "detail"), [(MANY, DETAIL), (FEWER, LONG_DETAIL)], ids=["many", "long"])
+def test_saved_is_never_said_of_what_is_not_in_the_journal(at_desk: AtDesk, many: int, detail: str) -> None:
     """More at once than the journal buffers: whatever is told as saved can be read again."""
 
     async def body(desk: Desk) -> None:
         desk.disk.working.clear()
         desk.give(1)
         await desk.until(desk.disk.syncing.is_set)
-        desk.give(*range(2, MANY), detail=DETAIL)
+        desk.give(*range(2, many), detail=detail)
         desk.disk.working.set()
-        await desk.until(lambda: len(desk.told) == MANY - 1)
+        await desk.until(lambda: len(desk.told) == many - 1)
 
     desk = at_desk(body)
-    assert [seq for seq, _ in desk.told] == list(range(1, MANY))
+    assert [seq for seq, _ in desk.told] == list(range(1, many))
     assert set(desk.saved()) <= set(desk.journaled())
 
 
@@ -295,7 +299,7 @@ def test_saved_is_never_said_of_what_a_broken_disk_left_out(at_desk: AtDesk) -> 
         desk.disk.refusal = errno.EIO
         for first in range(1, MANY, 500):
             desk.give(*range(first, first + 500), detail=DETAIL)
-            await desk.until(lambda first=first: len(desk.told) == first + 499)  # type: ignore[misc]
+            await desk.until(lambda first=first: len(desk.told) == first + 499)  # type: ignore[misc]  # mypy infers no type for a default
         desk.disk.refusal = None
         last = len(desk.told) + 1
         desk.give(last)

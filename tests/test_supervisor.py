@@ -91,7 +91,7 @@ def test_the_documented_use_works(tmp_path: Path) -> None:
                 change = await asyncio.wait_for(first, GENEROUS_S)
                 assert (change.source, change.target, change.seq) == (State.FRESH, State.CONNECTED, 1)
                 assert change.durable
-                await changes.aclose()  # type: ignore[attr-defined]
+                await changes.aclose()
 
     asyncio.run(main())
 
@@ -199,7 +199,7 @@ def test_a_reader_far_behind_loses_the_oldest_changes_only(tmp_path: Path) -> No
             while seen[-1] < last:
                 seen.append((await asyncio.wait_for(anext(changes), GENEROUS_S)).seq)
             assert seen == list(range(51, last + 1))
-            await changes.aclose()  # type: ignore[attr-defined]
+            await changes.aclose()
 
     asyncio.run(main())
 
