@@ -156,8 +156,7 @@ class Connection(Holding):
         elif met is not None and self.live.suspect_since is None:
             self._prove(met, now)
         elif self.path_usable:
-            self.live.suspect(now, self.policy)  # its answer is old news: ask again, and dial beside it
-            self._out.append(c.Ping(self.live.gen))
+            self.hedge(self.live, now)  # its answer is old news: ask again, and dial beside it
             self._search_anew(now)
         else:
             self._not_yet(Cause.NO_ROUTE, "", now)

@@ -192,11 +192,10 @@ class ImageCore:
         met = outcome.identity if isinstance(outcome, Reply) else Identity()
         refusal = isinstance(outcome, DialectError | UnsupportedRequest)
         dialect = outcome.dialect if isinstance(outcome, Reply | DialectError | UnsupportedRequest) else None
-        both = asked.request.kind is Kind.PING and self.exchange.dialect is None
         if dialect is not None:
             self.exchange.dialect = Dialect(dialect)
         self.exchange.answered(gen, outcome, self._world.now())
-        if both and refusal:
+        if refusal and asked.both_shapes:
             # A strict image refused the two-shaped ping; its error says which shape it wants.
             self._ping(gen)
             return

@@ -31,6 +31,8 @@ class Asked:
     settle: Settle | None
     sent_at: float | None = None
     sent_wall: float = 0.0
+    both_shapes: bool = False
+    """It was sent without knowing the dialect."""
     answered_at: float | None = None
     answered_by: str = ""
     """Id of the wire request that answered it: another's, if a ping in flight served this one too."""
@@ -59,6 +61,8 @@ class Exchange:
     serving: int | None = None
     _queue: deque[Asked] = field(default_factory=deque)
     _slots: dict[int, Slot] = field(default_factory=dict)
+    _heard: set[int] = field(default_factory=set)
+    """Links on which something has been answered."""
 
     # -- asking --------------------------------------------------------------------------
 
@@ -74,10 +78,14 @@ class Exchange:
         self._queue.append(asked)
 
     def ping(self, gen: int, now: float) -> Slot | None:
-        """The machine wants a sign of life on `gen`; None if an answer is outstanding there already."""
+        """The machine wants a sign of life on `gen`; None if an answer is outstanding there already.
+
+        A link's first ping has both shapes: whoever is at its far end may not be who was there before.
+        """
         if gen in self._slots:
             return None
-        return self._hand_over(gen, Asked(Request(Kind.PING), now, float("inf"), None), None, now)
+        dialect = self.dialect if gen in self._heard else None
+        return self._hand_over(gen, Asked(Request(Kind.PING), now, float("inf"), None), dialect, now)
 
     def due(self, now: float, why: str = "") -> Slot | None:
         """The next queued request, if its image is served and nothing else is outstanding."""
@@ -96,6 +104,7 @@ class Exchange:
 
     def _hand_over(self, gen: int, asked: Asked, dialect: Dialect | None, now: float) -> Slot:
         slot = Slot(asked, encode(asked.request, dialect))
+        asked.both_shapes = dialect is None
         asked.sent_at = now
         self._slots[gen] = slot
         return slot
@@ -116,6 +125,7 @@ class Exchange:
         slot = self._slots.pop(gen, None)
         if slot is None:
             return
+        self._heard.add(gen)
         sent_at = now if slot.asked.sent_at is None else slot.asked.sent_at
         served = [slot.asked]
         if slot.asked.request.kind is Kind.PING and not isinstance(outcome, ResilienceError):
@@ -139,6 +149,7 @@ class Exchange:
     def link_gone(self, gen: int, why: str) -> None:
         """Link `gen` is no more; what was outstanding on it has its outcome now."""
         slot = self._slots.pop(gen, None)
+        self._heard.discard(gen)
         if slot is not None:
             slot.asked.finish(self._lost(slot.asked, why))
 

@@ -842,7 +842,7 @@ def test_after_waking_the_link_is_probed_before_anything_is_redialled() -> None:
 
 @pytest.mark.parametrize("ours", [True, False])
 def test_silence_is_held_against_the_network_only_if_it_was_not_our_own(*, ours: bool) -> None:
-    """Law 6: a stall that was noticed excuses the quiet it has caused; the same quiet without one does not."""
+    """Law 6: a stall that was noticed excuses the quiet it caused; the same quiet without one counts."""
     bench = Bench()
     gen = bench.connect()
     bench.world.time += 4.0
