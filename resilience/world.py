@@ -89,6 +89,7 @@ class RealWorld:
         self._paths: dict[str, Path | None] = {}
         self._proven_at: dict[tuple[str, str | None], float] = {}
         self._open_links = 0
+        self._crowded = False
         self._descriptors = Descriptors()
         self.monitor = NetworkMonitor(self._network_changed, self._slept, self._stalled)
         self._ticker: asyncio.TimerHandle | None = None
@@ -147,8 +148,6 @@ class RealWorld:
                 core.connection.search.crowd = crowd
         self._crowded = crowd > CROWD // 2
         self._ticker = self._loop.call_later(1 / TICKS_PER_SECOND, self._tick)
-
-    _crowded = False
 
     # -- links -----------------------------------------------------------------------------
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from simulations.bench import bench
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.command("bench")(bench)
+
+
+@app.command("record")
+def record(
+    picture: Annotated[Path, typer.Argument(help="The SVG to write.")],
+    command: Annotated[list[str], typer.Argument(help="What to run; put -- before it.")],
+) -> None:
+    """Run a command on a terminal of its own and draw what it showed."""
+    from simulations.record import record as run  # noqa: PLC0415 - POSIX only
+
+    raise typer.Exit(run(command, picture, " ".join(command)))
 
 
 @app.callback()
