@@ -61,6 +61,9 @@ RESOLVE_FRESH_S = 5.0
 
 RESOLVE_TIMEOUT_S = 5.0
 
+MAX_LOOKUPS = 8
+"""Lookups at once: a resolver that hangs must not cost a thread for each of a thousand images."""
+
 PATH_PROVEN_GAP_S = 0.5
 """One image's answer wakes the others on its path at most this often."""
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -19,11 +17,11 @@ from resilience.core import ImageCore
 from resilience.limits import (
     DESCRIPTORS_PER_LINK,
     PATH_PROVEN_GAP_S,
-    RESOLVE_TIMEOUT_S,
     SPARE_DESCRIPTORS,
     TICKS_PER_SECOND,
 )
 from resilience.link import LinkCallbacks, ZmqLink
+from resilience.names import Names
 from resilience.network.monitor import NetworkMonitor
 from resilience.network.snapshot import Delta, Path, Snapshot
 from resilience.recorder import Recorder
@@ -91,6 +89,7 @@ class RealWorld:
         self._open_links = 0
         self._crowded = False
         self._descriptors = Descriptors()
+        self._names = Names(loop)
         self.monitor = NetworkMonitor(self._network_changed, self._slept, self._stalled)
         self._ticker: asyncio.TimerHandle | None = None
 
@@ -106,6 +105,7 @@ class RealWorld:
         for core in list(self.cores.values()):
             self.forget(core)
         self.monitor.stop()
+        self._names.close()
         self._contexts.close()
 
     def forget(self, core: ImageCore) -> None:
@@ -222,24 +222,11 @@ class RealWorld:
     # -- names -----------------------------------------------------------------------------
 
     def resolve(self, core: ImageCore) -> None:
-        """In a thread of its own: a lookup may hang for long; an executor's threads are few and joined."""
+        def told(addresses: list[str], problem: str) -> None:
+            if core.key in self.cores:
+                core.resolved(addresses, problem)
 
-        def look_up() -> None:
-            addresses, problem = _look_up(core.endpoint.host, core.endpoint.port)
-            with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits any more
-                self._loop.call_soon_threadsafe(answer, addresses, problem)
-
-        def answer(addresses: list[str], problem: str) -> None:
-            if not done:
-                done.append(True)
-                limit.cancel()
-                if core.key in self.cores:
-                    core.resolved(addresses, problem)
-
-        done: list[bool] = []
-        slow = f"no answer about {core.endpoint.host} within {RESOLVE_TIMEOUT_S:.0f} s"
-        limit = self._loop.call_later(RESOLVE_TIMEOUT_S, answer, [], slow)
-        threading.Thread(target=look_up, name="resilience-resolve", daemon=True).start()
+        self._names.look_up(core.endpoint.host, core.endpoint.port, told)
 
     # -- network ---------------------------------------------------------------------------
 
@@ -327,12 +314,3 @@ def _descriptors_in_use() -> int:
         return len(os.listdir("/dev/fd"))  # noqa: PTH208 - a count, not paths
     except OSError:
         return 0
-
-
-def _look_up(host: str, port: int) -> tuple[list[str], str]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as problem:
-        words = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-        return [], f"{host}: {words}"
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found)), ""
