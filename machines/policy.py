@@ -68,7 +68,7 @@ LADDERS: dict[Cause, tuple[Step, ...]] = {
     # cap C finds a returned path C/3 later on average. 4 s at the end keeps the 10 s promise for ever.
     Cause.NO_ANSWER: (Step(60.0, 0.1), Step(600.0, 1.0), Step(_FOREVER, 4.0)),
     # The host answers and nothing listens: an image restart takes seconds, so look closely at first.
-    Cause.REFUSED: (Step(10.0, 0.06), Step(60.0, 0.4), Step(600.0, 2.0), Step(_FOREVER, 4.0)),
+    Cause.REFUSED: (Step(10.0, 0.025), Step(60.0, 0.4), Step(600.0, 2.0), Step(_FOREVER, 4.0)),
     # No route: an event will tell when there is one; the timer is for machines without events.
     Cause.NO_ROUTE: (Step(10.0, 0.25), Step(60.0, 1.0), Step(_FOREVER, 4.0)),
     # A name server is somebody else's machine, and a name that appears is rarely news of this second.
