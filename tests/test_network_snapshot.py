@@ -199,7 +199,7 @@ def test_an_interface_just_opened_has_its_carrier_before_the_kernel_says_so() ->
     assert with_opened(opened, unsaid) == opened
     assert with_opened(opened, dark) == dark
     assert with_opened(dark, unsaid) == unsaid
-    assert with_opened(Snapshot((LO,)), unsaid) == unsaid
+    assert with_opened(Snapshot((LO,)), unsaid) == opened  # never seen before: nobody is told to wait
     assert with_opened(closed, dark) == dark
 
 

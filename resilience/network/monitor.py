@@ -84,7 +84,7 @@ class NetworkMonitor:
             raise RuntimeError("this monitor is watching already; stop() it before starting it again")
         self._loop, now = loop, loop.time()
         self._sleeps = SleepWatch(self._clock.offset(), now, self._clock.least_s)
-        self._snapshot = self._subscribe(loop) or self._poll()
+        self._snapshot = with_opened(Snapshot(), self._subscribe(loop) or self._poll())
         self._arm(loop, loop.time())
 
     def stop(self) -> None:

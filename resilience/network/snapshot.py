@@ -119,18 +119,21 @@ def with_opened(old: Snapshot, new: Snapshot) -> Snapshot:
 
     The kernel lets packets out at once when an interface is opened (dev_activate in net/sched/sch_generic.c),
     but says so up to a second later. A lower layer that comes up under an open interface is different: there
-    packets, and the neighbour discovery they cause, are lost until the kernel says so.
+    packets, and the neighbour discovery they cause, are lost until the kernel says so. Of an interface never
+    seen before it is not known which it was; it is taken as opened, so that nobody is told to wait for a
+    network that works.
     """
     before = {one.index: one for one in old.interfaces}
     interfaces = []
     for one in new.interfaces:
         was = before.get(one.index)
-        just_opened = was is not None and (not was.up or was.opened)
+        just_opened = was is None or not was.up or was.opened
         if one.up and one.lower_up and not one.carrier and just_opened:
             interfaces.append(replace(one, carrier=True, opened=True))
         else:
             interfaces.append(one)
-    return Snapshot(tuple(interfaces), new.routes)
+    changed = any(one.opened for one in interfaces)
+    return Snapshot(tuple(interfaces), new.routes) if changed else new
 
 
 def _route_order(route: Route) -> tuple[bool, str, int, str, str, str]:
