@@ -273,7 +273,12 @@ def test_the_faults_were_felt(tallies: dict[str, Tally | BaseException], name: s
     tally = tally_of(tallies, name)
     assert tally.done > 10
     assert tally.outages
-    assert tally.unknown
+    assert tally.unknown or tally.not_done
+
+
+def test_some_outcomes_stayed_unknown(tallies: dict[str, Tally | BaseException]) -> None:
+    """Whether one fault catches a call on its way is chance; that none of them all does is not."""
+    assert any(tally_of(tallies, name).unknown for name in tallies)
 
 
 # -- abandoned requests --------------------------------------------------------------------------
