@@ -97,9 +97,8 @@ class ImageCore:
         """
         now = self._world.now()
         asked = Asked(Request(kind, code), now, now + timeout_s, settle)
-        encode(
-            asked.request, self.exchange.dialect
-        )  # a request over the limit is refused here, not on the link
+        # A request over the limit is refused here, not on the link.
+        encode(asked.request, self.exchange.dialect)
         self.exchange.submit(asked, now)
         self._pump()
         self._world.arm(self)
@@ -337,9 +336,8 @@ class ImageCore:
         self.strays += 1
         if len(frames) != _FRAMES or frames[1]:
             problem = MalformedReply(f"{len(frames)} frames where {_FRAMES} were expected", frames[0][:60])
-            self.exchange.link_gone(
-                gen, problem.problem
-            )  # nothing proves that it answers what is outstanding
+            # Nothing proves that it answers what is outstanding.
+            self.exchange.link_gone(gen, problem.problem)
             self._hang_up(gen, problem)
 
     def _hang_up(self, gen: int, problem: MalformedReply) -> None:
