@@ -7,7 +7,6 @@ fed in turn, never recursively.
 
 from __future__ import annotations
 
-import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,13 +46,13 @@ class ImageCore:
         self.endpoint = endpoint
         self.key = endpoint.key
         self.connection = Connection(random, policy)
-        self.exchange = Exchange(self.key, dialect=_known_dialect(stored))
+        self.exchange = Exchange(self.key, dialect=_known_dialect(stored), fresh_id=world.fresh_id)
         self.path: Path | None = None
         self.strays = 0
         """Replies that matched nothing outstanding: late, foreign or repeated. Dropped."""
         self._world = world
         self._stored = stored
-        self._session = stored.session if stored else uuid.uuid4().hex
+        self._session = stored.session if stored else world.fresh_id().replace("-", "")
         self._seq = next_seq
         self._on_change = on_change
         self._inbox: deque[e.Event] = deque()
@@ -69,6 +68,11 @@ class ImageCore:
         self._dial_waiting: c.Dial | None = None
 
     # -- the host's side -----------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """The clock that deadlines are measured by."""
+        return self._world.now()
 
     def start(self) -> None:
         """Find the session, look at the path, and begin to dial."""
@@ -96,7 +100,7 @@ class ImageCore:
             QueueFull, RequestTooLarge: it was not queued.
         """
         now = self._world.now()
-        asked = Asked(Request(kind, code), now, now + timeout_s, settle)
+        asked = Asked(Request(kind, code, self._world.fresh_id()), now, now + timeout_s, settle)
         # A request over the limit is refused here, not on the link.
         encode(asked.request, self.exchange.dialect)
         self.exchange.submit(asked, now)
@@ -267,7 +271,7 @@ class ImageCore:
                 owner = Identity(self._stored.identity) if self._stored else Identity()
                 self._inbox.append(e.SessionRestored(owner) if self._stored else e.SessionAbsent())
             case c.ArchiveSession():
-                self._stored, self._session = None, uuid.uuid4().hex
+                self._stored, self._session = None, self._world.fresh_id().replace("-", "")
             case c.Announce():
                 self._announce(command)
             case c.Report():

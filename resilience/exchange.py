@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from resilience.errors import Expired, LinkLost, OutcomeUnknown, QueueFull, ResilienceError, UsageError
 from resilience.limits import MAX_QUEUED_REQUESTS
-from resilience.wire import Dialect, Kind, Reply, Request, encode
+from resilience.wire import Dialect, Kind, Reply, Request, encode, fresh_id
 
 Settle = Callable[[Reply | ResilienceError, "Asked"], None]
 
@@ -59,6 +59,7 @@ class Exchange:
     image: str
     dialect: Dialect | None = None
     serving: int | None = None
+    fresh_id: Callable[[], str] = fresh_id
     _queue: deque[Asked] = field(default_factory=deque)
     _slots: dict[int, Slot] = field(default_factory=dict)
     _heard: set[int] = field(default_factory=set)
@@ -85,7 +86,9 @@ class Exchange:
         if gen in self._slots:
             return None
         dialect = self.dialect if gen in self._heard else None
-        return self._hand_over(gen, Asked(Request(Kind.PING), now, float("inf"), None), dialect, now)
+        return self._hand_over(
+            gen, Asked(Request(Kind.PING, id=self.fresh_id()), now, float("inf"), None), dialect, now
+        )
 
     def due(self, now: float, why: str = "") -> Slot | None:
         """The next queued request, if its image is served and nothing else is outstanding."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 
 from machines import Ask, Reason, State
@@ -80,7 +79,7 @@ class Image:
     def next_try_s(self) -> float | None:
         """Seconds until the next try; None while nothing is being tried."""
         at = self._core.connection.search.next_try_at
-        return None if at is None else max(0.0, at - time.monotonic())
+        return None if at is None else max(0.0, at - self._core.now)
 
     # -- asking --------------------------------------------------------------------------
 

@@ -70,6 +70,9 @@ PATH_PROVEN_GAP_S = 0.5
 JOURNAL_RETRY_S = 2.0
 """After a failed commit the disk is tried again this much later."""
 
+CLOSE_JOURNAL_S = 5.0
+"""At the end the disk is waited for so long. One that hangs has kept what it said it has."""
+
 MAX_BATCH = 1_000
 """Transitions in one write and one sync: a third of what the journal holds in memory."""
 

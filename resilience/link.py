@@ -13,13 +13,12 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from machines import Cause
-from machines.events import Accepted, Event, Handshaken, Vitals
+from machines.events import Accepted, Handshaken, Vitals
 from machines.policy import HEARTBEAT_IVL_S
 from resilience.limits import (
     CONNECT_TIMEOUT_MS,
@@ -33,6 +32,7 @@ from resilience.limits import (
     TCP_USER_TIMEOUT_MS,
     TRANSPORT_SLACK_BYTES,
 )
+from resilience.seams import LinkCallbacks
 
 _EVENTS = (
     zmq.Event.CONNECTED
@@ -61,17 +61,8 @@ _BYTES_RECEIVED, _NOTSENT = 8 + 24 + 3, 8 + 24 + 4 + 2
 """Places of the fields in it: after eight bytes, twenty-four words and four double words."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkCallbacks:
-    """Where a link reports to."""
-
-    event: Callable[[Event], None]
-    down: Callable[[int, Cause, str], None]
-    message: Callable[[int, list[bytes]], None]
-
-
 class ZmqLink:
-    """One generation. After `abort` nothing is reported any more."""
+    """One generation. After `abort` nothing is reported any more; `on_closed` is called then, once."""
 
     def __init__(
         self,
@@ -80,11 +71,14 @@ class ZmqLink:
         context: zmq.Context[zmq.Socket[bytes]],
         loop: asyncio.AbstractEventLoop,
         callbacks: LinkCallbacks,
+        *,
+        on_closed: Callable[[], None] = lambda: None,
     ) -> None:
         self.gen = gen
         self.local_address: str | None = None
         self._loop = loop
         self._callbacks = callbacks
+        self._on_closed = on_closed
         self._open = True
         self._shaken = False
         self._carrier: socket.socket | None = None
@@ -126,6 +120,7 @@ class ZmqLink:
         if self._carrier is not None:
             self._carrier.close()
             self._carrier = None
+        self._on_closed()
 
     # -- in ----------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The journal's writer thread: every transition that waits shares one write and one sync.
+"""The journal's writer: every transition that waits shares one write and one sync.
 
 The loop never waits for the disk and the disk never waits for the loop. A disk
 that fails stops nothing: transitions are told as not durable, and it is tried again.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
-import threading
 from collections.abc import Callable
 
-from resilience.limits import JOURNAL_RETRY_S, MAX_BATCH
+from resilience.limits import CLOSE_JOURNAL_S, JOURNAL_RETRY_S, MAX_BATCH
+from resilience.seams import Host
 from store import History, StoreError, TransitionRecord
 
 Done = Callable[[bool], None]
@@ -28,106 +27,104 @@ class Recorder:
         self,
         history: History | None,
         loop: asyncio.AbstractEventLoop,
+        host: Host,
         on_trouble: Callable[[str | None], None],
         trouble: str | None = None,
     ) -> None:
         self.trouble = trouble
         self._history = history
         self._loop = loop
+        self._host = host
         self._on_trouble = on_trouble
-        self._waiting: queue.SimpleQueue[tuple[TransitionRecord, Done] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="resilience-journal", daemon=True)
-        self._thread.start()
+        self._waiting: list[tuple[TransitionRecord, Done]] = []
+        self._writing: list[tuple[TransitionRecord, Done]] | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def record(self, record: TransitionRecord, done: Done) -> None:
-        """Have it written; `done(saved)` is called on the loop."""
-        self._waiting.put((record, done))
+        """Have it written; `done(saved)` is called on the loop, never within this call."""
+        self._waiting.append((record, done))
+        if self._writing is None:
+            self._write_next()
 
-    def close(self, timeout_s: float = 5.0) -> bool:
-        """Write what waits and end the thread; blocks. False: the disk did not answer in time."""
-        self._waiting.put(None)
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    # -- the thread --------------------------------------------------------------------
-
-    def _run(self) -> None:
-        while True:
-            batch, last = self._next_batch()
-            if batch:
-                self._tell(
-                    [(done, saved) for (_, done), saved in zip(batch, self._write(batch), strict=True)]
-                )
-            elif self._pending():
-                self._commit()
-            if last:
-                self._close_history()
-                return
-
-    def _pending(self) -> bool:
-        return self._history is not None and self._history.pending > 0
-
-    def _next_batch(self) -> tuple[list[tuple[TransitionRecord, Done]], bool]:
-        """What waits, up to a limit; at least one unless the disk is to be tried again."""
-        batch: list[tuple[TransitionRecord, Done]] = []
+    async def close(self, timeout_s: float = CLOSE_JOURNAL_S) -> bool:
+        """Write what waits and close the journal. False: the disk did not answer in time."""
         try:
-            item = self._waiting.get(timeout=JOURNAL_RETRY_S if self._pending() else None)
-            while item is not None:
-                batch.append(item)
-                if len(batch) == MAX_BATCH:
-                    return batch, False
-                item = self._waiting.get_nowait()
-        except queue.Empty:
-            return batch, False
-        return batch, True
-
-    def _write(self, batch: list[tuple[TransitionRecord, Done]]) -> list[bool]:
-        """Which of the batch are on disk now."""
-        if self._history is None:
-            return [False] * len(batch)
-        lost = self._history.lost
-        kept = [self._take(self._history, record) for record, _ in batch]
-        # The journal gives up its oldest when too many wait; whose they were is not told, so none is claimed.
-        saved = self._commit() and self._history.lost == lost
-        return [saved and each for each in kept]
-
-    def _take(self, history: History, record: TransitionRecord) -> bool:
-        try:
-            history.record(record)
-        except (StoreError, ValueError) as problem:  # one that cannot be kept is not to take the others along
-            self._set_trouble(str(problem))
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+                if self._retry is not None:
+                    self._retry.cancel()
+                if self._history is not None:
+                    await asyncio.shield(self._host.off_loop(self._close_history))
+        except TimeoutError:
             return False
         return True
 
-    def _commit(self) -> bool:
+    # -- on the loop -------------------------------------------------------------------
+
+    def _write_next(self) -> None:
+        """Hand over what waits, up to a limit; or only try again what the disk refused before."""
+        batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+        self._writing = batch
+        self._idle.clear()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
         if self._history is None:
-            return False
+            self._loop.call_soon(self._written, [False] * len(batch), [])
+            return
+        records = [record for record, _ in batch]
+        self._host.off_loop(lambda: self._write(records)).add_done_callback(self._done)
+
+    def _done(self, job: asyncio.Future[tuple[list[bool], list[str | None]]]) -> None:
+        problem = job.exception()
+        if problem is None:
+            self._written(*job.result())
+        else:  # a bug of ours; it must not end the journal, nor pass for saved
+            self._written([False] * len(self._writing or ()), [f"{type(problem).__name__}: {problem}"])
+
+    def _written(self, saved: list[bool], troubles: list[str | None]) -> None:
+        batch, self._writing = self._writing or [], None
+        if self._waiting:
+            self._write_next()  # the disk is at work while we tell
+        elif self._history is not None and self._history.pending:
+            self._retry = self._loop.call_later(JOURNAL_RETRY_S, self._write_next)
+        if self._writing is None:
+            self._idle.set()
+        for trouble in troubles:
+            if trouble != self.trouble:
+                self.trouble = trouble
+                self._on_trouble(trouble)
+        for (_, done), each in zip(batch, saved, strict=True):
+            done(each)
+
+    # -- beside the loop ---------------------------------------------------------------
+
+    def _write(self, batch: list[TransitionRecord]) -> tuple[list[bool], list[str | None]]:
+        """Which of the batch are on disk now, and what was wrong on the way; None: nothing any more."""
+        history = self._history
+        if history is None:
+            return [False] * len(batch), []
+        lost = history.lost
+        kept: list[bool] = []
+        troubles: list[str | None] = []
+        for record in batch:
+            try:
+                history.record(record)
+            except (StoreError, ValueError) as problem:  # one that cannot be kept must not take others along
+                troubles.append(str(problem))
+                kept.append(False)
+            else:
+                kept.append(True)
         try:
-            self._history.commit()
+            history.commit()
         except StoreError as problem:
-            self._set_trouble(str(problem))
-            return False
-        self._set_trouble(None)
-        return True
+            return [False] * len(batch), [*troubles, str(problem)]
+        # The journal gives up its oldest when too many wait; whose they were is not told, so none is claimed.
+        return [each and history.lost == lost for each in kept], [*troubles, None]
 
     def _close_history(self) -> None:
         if self._history is not None:
             with contextlib.suppress(StoreError):  # what could not be saved has been told as such
                 self._history.close()
-
-    def _set_trouble(self, trouble: str | None) -> None:
-        if trouble != self.trouble:
-            self.trouble = trouble
-            self._call(self._on_trouble, trouble)
-
-    def _tell(self, told: list[tuple[Done, bool]]) -> None:
-        def tell() -> None:
-            for done, saved in told:
-                done(saved)
-
-        self._call(tell)
-
-    def _call(self, callback: Callable[..., None], *args: object) -> None:
-        # RuntimeError: the loop was closed before the disk answered; the journal has it all the same.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(callback, *args)

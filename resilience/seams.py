@@ -1,19 +1,32 @@
-"""The one seam between the runtime and the world: everything a simulation replaces.
+"""The two seams of the runtime, and everything a simulation replaces.
 
-`ImageCore` (resilience/core.py) calls these and is called back through its own
-`feed`, `replied`, `scouted`, `resolved` and `durable`. The real implementation is
-`resilience/world.py`.
+`World` is what one image's core (`resilience/core.py`) sees: clock, links, scouts,
+names, network and disk. There is one implementation, `resilience/world.py`.
+
+`Host` is the machine that all of it runs on: what `resilience/host.py` does with the
+operating system, with pyzmq and with threads, and `simulations/virtual` without any of
+them. Everything above a `Host` is the same code in both.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from machines.events import Vitals
+    import asyncio
+    from collections.abc import Callable
+    from random import Random
+
+    from machines import Cause
+    from machines.events import Event, Scouted, Vitals
     from resilience.core import ImageCore
+    from resilience.network.kernel import Kernel
     from resilience.network.snapshot import Path
     from store import TransitionRecord
+    from store.disk import Disk
+
+_Result = TypeVar("_Result")
 
 
 class World(Protocol):
@@ -25,6 +38,10 @@ class World(Protocol):
 
     def wall(self) -> float:
         """Seconds since the epoch, for people."""
+        ...
+
+    def fresh_id(self) -> str:
+        """A name nobody else uses, for a request or a session."""
         ...
 
     def arm(self, core: ImageCore) -> None:
@@ -73,4 +90,102 @@ class World(Protocol):
 
     def proven(self, core: ImageCore) -> None:
         """An outage of this image is over: others on its path may want to know."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCallbacks:
+    """Where a link reports to, on the loop; nowhere any more after `Link.abort`.
+
+    `event` gets `Accepted` and `Handshaken`; `down` that the link ended and has closed itself (generation,
+    cause, detail); `message` what came in (generation, frames).
+    """
+
+    event: Callable[[Event], None]
+    down: Callable[[int, Cause, str], None]
+    message: Callable[[int, list[bytes]], None]
+
+
+class Link(Protocol):
+    """One connection to an image, of one generation; never makes a second one by itself."""
+
+    @property
+    def local_address(self) -> str | None:
+        """The address it starts from, once connected."""
+        ...
+
+    def send(self, request_id: str, frame: bytes) -> None:
+        """Hand one request over; only after the handshake, so nothing waits inside."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once; nothing unsent is delivered, nothing more is reported."""
+        ...
+
+    def vitals(self) -> Vitals | None:
+        """How long the far end has been quiet; None where the kernel does not tell."""
+        ...
+
+
+class ScoutParty(Protocol):
+    """The bare TCP connects of one image."""
+
+    def send(self, address: str, port: int, timeout_s: float) -> None:
+        """Try one; what it found is told on the loop, unless it is called off."""
+        ...
+
+    def call_off(self) -> None:
+        """Close every one under way."""
+        ...
+
+
+class Host(Protocol):
+    """The machine the runtime runs on."""
+
+    @property
+    def random(self) -> Random:
+        """For jitter, not for secrets."""
+        ...
+
+    @property
+    def disk(self) -> Disk | None:
+        """The calls the store makes; None for the operating system's."""
+        ...
+
+    def now(self) -> float:
+        """Monotonic seconds; stands still while the machine sleeps, where the platform allows it."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def fresh_id(self) -> str:
+        """A universally unique name."""
+        ...
+
+    def kernel(self) -> Kernel:
+        """What the network monitor reads and listens to."""
+        ...
+
+    def open_link(
+        self, gen: int, address: str, port: int, callbacks: LinkCallbacks, *, fresh_context: bool
+    ) -> Link:
+        """Begin to dial; raises `OSError` where not even that is possible."""
+        ...
+
+    def scouts(self, found: Callable[[str, Scouted], None]) -> ScoutParty:
+        """A party of scouts that reports to `found`."""
+        ...
+
+    def look_up(self, name: str, port: int, tell: Callable[[list[str], str], None]) -> None:
+        """Call `tell` on the loop with the addresses of a name, or with none and the reason; always."""
+        ...
+
+    def off_loop(self, job: Callable[[], _Result]) -> asyncio.Future[_Result]:
+        """Run what may wait for the disk beside the loop; jobs run one at a time, in order."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; jobs under way are waited for by whoever has their future."""
         ...

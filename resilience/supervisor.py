@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
 from pathlib import Path as FilePath
 from types import TracebackType
@@ -17,16 +16,15 @@ from resilience.endpoint import parse_endpoint
 from resilience.errors import UsageError
 from resilience.image import Image
 from resilience.recorder import Recorder
-from resilience.world import RealWorld
+from resilience.seams import Host
+from resilience.world import SharedWorld
 from store import History, StoreError, default_data_dir
 
 
-def _read_only(data_dir: FilePath) -> History | None:
-    """What cannot be written may still be read: the last sessions are found all the same."""
-    try:
-        return History.open(data_dir, read_only=True)
-    except StoreError:
-        return None
+def _own_host(loop: asyncio.AbstractEventLoop) -> Host:
+    from resilience.host import OwnHost  # noqa: PLC0415 - pyzmq costs 30 ms, and a simulation has no use for it
+
+    return OwnHost(loop)
 
 
 class Supervisor:
@@ -37,6 +35,7 @@ class Supervisor:
         policy: how patient to be; the defaults keep the promises of the documentation.
         on_notice: called with one line whenever something the user should know happens
             that is no transition (the disk fails, the disk works again).
+        host: makes the machine to run on; None is this one. Simulations pass theirs.
 
     Leaving the context aborts every link, settles every waiting request and returns
     once the journal is on disk.
@@ -48,32 +47,41 @@ class Supervisor:
         *,
         policy: Policy | None = None,
         on_notice: Callable[[str], None] | None = None,
+        host: Callable[[asyncio.AbstractEventLoop], Host] | None = None,
     ) -> None:
         self._data_dir = FilePath(data_dir) if data_dir is not None else default_data_dir()
         self._policy = policy or Policy()
         self._on_notice = on_notice or (lambda _: None)
-        self._random = random.Random()  # noqa: S311 - jitter, not secrets
+        self._make_host = host or _own_host
         self._images: dict[str, Image] = {}
         self._listeners: list[Callable[[Change], None]] = []
         self._history: History | None = None
         self._recorder: Recorder | None = None
-        self._world: RealWorld | None = None
-        self._seqs: dict[str, int] = {}
+        self._host: Host | None = None
+        self._world: SharedWorld | None = None
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
+        host = self._host = self._make_host(loop)
         trouble: str | None = None
         try:
-            self._history = await asyncio.to_thread(History.open, self._data_dir)
+            self._history = await host.off_loop(lambda: History.open(self._data_dir, disk=host.disk))
         except StoreError as problem:
             trouble = str(problem)
             self._on_notice(f"not durable: {trouble}")
-            self._history = await asyncio.to_thread(_read_only, self._data_dir)
-        self._world = RealWorld(loop)
+            self._history = await host.off_loop(lambda: self._read_only(host))
         writable = self._history if trouble is None else None
-        self._recorder = self._world.recorder = Recorder(writable, loop, self._trouble_changed, trouble)
+        self._recorder = Recorder(writable, loop, host, self._trouble_changed, trouble)
+        self._world = SharedWorld(loop, host, self._recorder)
         self._world.start()
         return self
+
+    def _read_only(self, host: Host) -> History | None:
+        """What cannot be written may still be read: the last sessions are found all the same."""
+        try:
+            return History.open(self._data_dir, disk=host.disk, read_only=True)
+        except StoreError:
+            return None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -88,8 +96,9 @@ class Supervisor:
         world.close()
         if self._recorder is not None:
             # Shielded: an impatient second interrupt must not cut the last sync short.
-            await asyncio.shield(asyncio.to_thread(self._recorder.close))
-            await asyncio.sleep(0)  # what the last sync released is still told
+            await asyncio.shield(self._recorder.close())
+        if self._host is not None:
+            self._host.close()
 
     # -- images --------------------------------------------------------------------------
 
@@ -113,8 +122,8 @@ class Supervisor:
             UsageError: the supervisor is not running.
         """
         where = parse_endpoint(endpoint)
-        world = self._world
-        if world is None:
+        world, host = self._world, self._host
+        if world is None or host is None:
             raise UsageError(
                 "the supervisor is not running; use it as `async with resilience.Supervisor() as s:`"
             )
@@ -125,7 +134,7 @@ class Supervisor:
         core = ImageCore(
             endpoint=where,
             world=world,
-            random=self._random,
+            random=host.random,
             policy=self._policy,
             stored=stored,
             next_seq=seq,

@@ -58,13 +58,18 @@ class Kind(StrEnum):
         return self is Kind.PING
 
 
+def fresh_id() -> str:
+    """A name nobody else gives a request."""
+    return str(uuid.uuid4())
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One question to an image."""
 
     kind: Kind
     code: str = ""
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    id: str = field(default_factory=fresh_id)
 
 
 @dataclass(frozen=True, slots=True)

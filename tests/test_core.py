@@ -46,7 +46,7 @@ from resilience.network.snapshot import Path
 from resilience.seams import World
 from resilience.standin.dialects import Speaks
 from resilience.standin.image import Image as Standin
-from resilience.wire import Kind, Reply
+from resilience.wire import Kind, Reply, fresh_id
 from store import SessionSummary, TransitionRecord
 
 ADDRESS = "10.0.0.2"
@@ -95,6 +95,9 @@ class FakeWorld:
 
     def wall(self) -> float:
         return 1_700_000_000.0 + self.time
+
+    def fresh_id(self) -> str:
+        return fresh_id()
 
     def arm(self, core: ImageCore) -> None:
         self.armed = core.deadline()

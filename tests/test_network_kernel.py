@@ -21,8 +21,8 @@ from typing import TypeVar
 
 import pytest
 
+from resilience.network import kernel, poll, rtnetlink
 from resilience.network import monitor as monitor_module
-from resilience.network import poll, rtnetlink, subscription
 from resilience.network.monitor import Mode, NetworkMonitor
 from resilience.network.rtnetlink import EventSocket, Reader
 from resilience.network.snapshot import Delta, Path, Snapshot
@@ -244,7 +244,7 @@ def test_lost_messages_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
             lost.append(super().drain())
             return lost[-1]
 
-    monkeypatch.setattr(subscription, "EventSocket", Tiny)
+    monkeypatch.setattr(kernel, "EventSocket", Tiny)
 
     async def story(diary: Diary) -> None:
         ip(*(f"addr add 10.2.{n}.1/24 dev wlan0" for n in range(200)))

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from resilience.network import monitor as monitor_module
-from resilience.network import poll, subscription
-from resilience.network.clocks import SleepClock
+from resilience.network.clocks import SleepClock, sleep_clock
 from resilience.network.messages import InterruptedDumpError, NetlinkError
 from resilience.network.monitor import Mode, NetworkMonitor
+from resilience.network.poll import PollError
 from resilience.network.snapshot import Delta, Interface, Route, Snapshot
 from resilience.network.subscription import BURST_HOLD_S, HOLD_S, LONG_BURST, MAX_INTERRUPTED, Subscription
 
@@ -30,16 +30,12 @@ AWAY = Snapshot((LO, replace(WLAN, carrier=False)), HOME.routes)
 class World:
     """A network that tests arrange, behind the two sockets of netlink and behind polling."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.now = HOME
         self.announced, self._announcing = socket.socketpair()
         self.refusal: Exception | None = None
         self.spoilt: list[Exception] = []
         self.read_at: list[float] = []
-        monkeypatch.setattr(monitor_module, "sys", type("Linux", (), {"platform": "linux"}))
-        monkeypatch.setattr(subscription, "EventSocket", lambda: Announcements(self))
-        monkeypatch.setattr(subscription, "Reader", lambda: Readings(self))
-        monkeypatch.setattr(poll, "read", lambda: self.now)
 
     def announce(self) -> None:
         self._announcing.send(b"!")
@@ -47,6 +43,23 @@ class World:
     def close(self) -> None:
         self.announced.close()
         self._announcing.close()
+
+    # The seam of the monitor.
+
+    def sleep_clock(self) -> SleepClock:
+        return sleep_clock()
+
+    def announcements(self) -> Announcements:
+        return Announcements(self)
+
+    def readings(self) -> Readings:
+        return Readings(self)
+
+    def poll(self) -> Snapshot:
+        return self.now
+
+    def poll_sources(self) -> Snapshot:
+        return self.now
 
 
 class Announcements:
@@ -88,10 +101,10 @@ class Readings:
 class Diary:
     """A monitor and what it told, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
         self.told: list[tuple[str, Any]] = []
         self.seen: list[Snapshot] = []
-        self.monitor = NetworkMonitor(self._changed, self._note("slept"), self._note("stalled"))
+        self.monitor = NetworkMonitor(self._changed, self._note("slept"), self._note("stalled"), world)
 
     def _changed(self, snapshot: Snapshot, delta: Delta) -> None:
         assert snapshot is self.monitor.snapshot
@@ -109,15 +122,15 @@ async def until(happened: Callable[[], object]) -> None:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    world = World(monkeypatch)
+def world() -> Iterator[World]:
+    world = World()
     yield world
     world.close()
 
 
-def run(story: Callable[[Diary], Any]) -> Diary:
+def run(story: Callable[[Diary], Any], world: World) -> Diary:
     async def told() -> Diary:
-        diary = Diary()
+        diary = Diary(world)
         diary.monitor.start(asyncio.get_running_loop())
         try:
             await story(diary)
@@ -138,7 +151,7 @@ def test_the_first_snapshot_is_there_at_once_and_is_no_change(world: World) -> N
         world.announce()
         await until(lambda: len(world.read_at) > 1)
 
-    assert run(story).told == []
+    assert run(story, world).told == []
 
 
 def test_the_first_message_is_acted_on_at_once_and_the_rest_together(world: World) -> None:
@@ -155,7 +168,7 @@ def test_the_first_message_is_acted_on_at_once_and_the_rest_together(world: Worl
         await until(lambda: len(diary.seen) == 2)
         await asyncio.sleep(0.1)
 
-    diary = run(story)
+    diary = run(story, world)
     assert diary.told == [("changed", "wlan0 lost its carrier"), ("changed", "wlan0 has a carrier")]
     assert len(world.read_at) == 3
     assert world.read_at[2] - world.read_at[1] >= HOLD_S * 0.9
@@ -174,7 +187,7 @@ def test_a_long_burst_is_read_fifty_times_a_second(world: World) -> None:
         await until(lambda: diary.seen)
         assert len(world.read_at) <= 2 + LONG_BURST + (time.monotonic() - began) / BURST_HOLD_S
 
-    assert run(story).seen == [AWAY]
+    assert run(story, world).seen == [AWAY]
     assert len(world.read_at) > LONG_BURST
 
 
@@ -188,7 +201,7 @@ def test_a_reading_spoilt_by_changes_is_repeated_without_being_asked(world: Worl
         await until(lambda: diary.seen)
         assert diary.monitor.mode is Mode.RTNETLINK
 
-    assert run(story).seen == [AWAY]
+    assert run(story, world).seen == [AWAY]
 
 
 def test_readings_spoilt_for_ever_give_way_to_polling(world: World) -> None:
@@ -200,7 +213,7 @@ def test_readings_spoilt_for_ever_give_way_to_polling(world: World) -> None:
         await until(lambda: diary.monitor.mode is Mode.POLL)
         assert "it changed" in (diary.monitor.trouble or "")
 
-    run(story)
+    run(story, world)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +238,7 @@ def test_a_failed_reading_leads_to_polling_and_back(
         world.announce()
         await until(lambda: len(diary.seen) == 2)
 
-    assert run(story).seen == [AWAY, HOME]
+    assert run(story, world).seen == [AWAY, HOME]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +255,7 @@ def test_where_netlink_is_refused_the_network_is_polled(world: World, refusal: E
         world.now = AWAY
         await until(lambda: diary.seen)
 
-    assert run(story).told == [("changed", "wlan0 lost its carrier")]
+    assert run(story, world).told == [("changed", "wlan0 lost its carrier")]
 
 
 def test_without_netifaces_the_addresses_that_connections_start_from_are_watched(
@@ -253,10 +266,10 @@ def test_without_netifaces_the_addresses_that_connections_start_from_are_watched
     sources = [HOME]
 
     def refuse() -> Snapshot:
-        raise poll.PollError("no module")
+        raise PollError("no module")
 
-    monkeypatch.setattr(poll, "read", refuse)
-    monkeypatch.setattr(poll, "read_sources", lambda: sources[-1])
+    monkeypatch.setattr(world, "poll", refuse)
+    monkeypatch.setattr(world, "poll_sources", lambda: sources[-1])
 
     async def story(diary: Diary) -> None:
         trouble = diary.monitor.trouble or ""
@@ -265,7 +278,7 @@ def test_without_netifaces_the_addresses_that_connections_start_from_are_watched
         sources.append(Snapshot((LO,)))
         await until(lambda: diary.seen)
 
-    assert run(story).seen == [Snapshot((LO,))]
+    assert run(story, world).seen == [Snapshot((LO,))]
 
 
 def test_what_was_never_announced_is_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +294,7 @@ def test_what_was_never_announced_is_found(world: World, monkeypatch: pytest.Mon
         world.now = moved
         await until(lambda: len(diary.seen) == 3)
 
-    assert run(story).seen == [AWAY, HOME, moved]
+    assert run(story, world).seen == [AWAY, HOME, moved]
 
 
 def test_an_interface_that_is_opened_is_used_at_once(world: World) -> None:
@@ -298,7 +311,7 @@ def test_an_interface_that_is_opened_is_used_at_once(world: World) -> None:
         readings = len(world.read_at)
         await until(lambda: len(world.read_at) > readings)
 
-    assert run(story).told == [("changed", "wlan0 has a carrier")]
+    assert run(story, world).told == [("changed", "wlan0 has a carrier")]
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -316,7 +329,7 @@ def test_sleep_is_told_once_and_before_what_waking_brought(world: World, *, anno
         await until(lambda: diary.seen)
         await asyncio.sleep(0.3)
 
-    told = [one for one in run(story).told if one[0] != "stalled"]
+    told = [one for one in run(story, world).told if one[0] != "stalled"]
     assert told == [("slept", 42.0), ("changed", "wlan0 lost its carrier")]
 
 
@@ -328,7 +341,7 @@ def test_sleep_that_changed_nothing_is_told_too(world: World) -> None:
         diary.monitor._sleeps.observe(time.monotonic(), 0.0)
         await until(lambda: diary.told)
 
-    assert ("slept", 42.0) in run(story).told
+    assert ("slept", 42.0) in run(story, world).told
     assert world.now is HOME
 
 
@@ -341,7 +354,7 @@ def test_a_stall_of_our_own_is_told(world: World) -> None:
         time.sleep(0.6)  # noqa: ASYNC251 - blocking the loop is the point
         await until(lambda: diary.told)
 
-    told = run(story).told
+    told = run(story, world).told
     assert [what for what, _ in told] == ["stalled"]
     assert 0.3 <= told[0][1] < SOON_S
 
@@ -365,7 +378,7 @@ def test_a_host_that_raises_is_told_on_its_own_loop_and_the_watch_goes_on(world:
         world.announce()
         await until(lambda: diary.seen)
 
-    assert run(story).seen == [HOME]
+    assert run(story, world).seen == [HOME]
     assert [type(one["exception"]) for one in complaints] == [ZeroDivisionError]
 
 
@@ -396,7 +409,7 @@ def test_stopped_is_silent(world: World) -> None:
         world.announce()
         await until(lambda: diary.seen)
 
-    run(story)
+    run(story, world)
 
 
 def test_asked_twice_it_reads_now_and_once_more_later(world: World) -> None:
@@ -405,7 +418,7 @@ def test_asked_twice_it_reads_now_and_once_more_later(world: World) -> None:
     async def story() -> None:
         read: list[Snapshot] = []
         failed: list[Exception] = []
-        watching = Subscription(asyncio.get_running_loop(), read.append, failed.append)
+        watching = Subscription(asyncio.get_running_loop(), world, read.append, failed.append)
         for _ in range(5):
             watching.read_again()
         assert len(read) == 1
@@ -425,10 +438,10 @@ def test_a_closed_subscription_leaves_nothing_behind(world: World) -> None:
         loop.set_exception_handler(lambda _, context: complaints.append(context))
         read: list[Snapshot] = []
         failed: list[Exception] = []
-        watching = Subscription(loop, read.append, failed.append)
+        watching = Subscription(loop, world, read.append, failed.append)
         watching.close()
         watching.close()
-        watching = Subscription(loop, read.append, failed.append)
+        watching = Subscription(loop, world, read.append, failed.append)
         watching.read_again()
         assert len(read) == 1
         watching.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from resilience.host import OwnHost
 from resilience.recorder import Recorder
 from store import History, TransitionRecord
 from store.disk import RealDisk
@@ -100,14 +101,16 @@ def at_desk(tmp_path: Path) -> Callable[[Callable[[Desk], Awaitable[None]]], Des
         async def main() -> Desk:
             disk, troubles = Disk(), list[str | None]()
             history = History.open(tmp_path, disk=disk)
-            recorder = Recorder(history, asyncio.get_running_loop(), troubles.append)
+            loop = asyncio.get_running_loop()
+            host = OwnHost(loop)
+            recorder = Recorder(history, loop, host, troubles.append)
             desk = Desk(recorder, disk, tmp_path, troubles=troubles)
             try:
                 await body(desk)
             finally:
                 disk.working.set()
-                await asyncio.to_thread(recorder.close)
-                await asyncio.sleep(0)
+                await recorder.close()
+                host.close()
             return desk
 
         return asyncio.run(main())
@@ -224,8 +227,7 @@ def test_closing_writes_what_waits(at_desk: AtDesk) -> None:
         await desk.until(desk.disk.syncing.is_set)
         desk.give(*range(2, 101))
         desk.disk.working.set()
-        assert await asyncio.to_thread(desk.recorder.close)
-        await asyncio.sleep(0)
+        assert await desk.recorder.close()
         assert desk.told == [(seq, True) for seq in range(1, 101)]
 
     assert at_desk(body).journaled() == list(range(1, 101))
@@ -238,7 +240,7 @@ def test_closing_does_not_wait_for_ever(at_desk: AtDesk) -> None:
         desk.disk.working.clear()
         desk.give(1)
         await desk.until(desk.disk.syncing.is_set)
-        assert not await asyncio.to_thread(desk.recorder.close, 0.05)
+        assert not await desk.recorder.close(0.05)
         desk.disk.working.set()
 
     at_desk(body)
@@ -250,8 +252,7 @@ def test_closing_over_a_broken_disk_ends_quietly(at_desk: AtDesk, thread_failure
     async def body(desk: Desk) -> None:
         desk.disk.refusal = errno.ENOSPC
         desk.give(1)
-        assert await asyncio.to_thread(desk.recorder.close)
-        await asyncio.sleep(0)
+        assert await desk.recorder.close()
         assert desk.told == [(1, False)]
 
     at_desk(body)
@@ -263,11 +264,13 @@ def test_without_a_disk_everything_is_told_as_not_durable(tmp_path: Path) -> Non
     told: list[bool] = []
 
     async def main() -> Recorder:
-        recorder = Recorder(None, asyncio.get_running_loop(), lambda _: None, "read-only file system")
+        loop = asyncio.get_running_loop()
+        host = OwnHost(loop)
+        recorder = Recorder(None, loop, host, lambda _: None, "read-only file system")
         for seq in range(3):
             recorder.record(record(seq), told.append)
-        await asyncio.to_thread(recorder.close)
-        await asyncio.sleep(0)
+        await recorder.close()
+        host.close()
         return recorder
 
     assert asyncio.run(main()).trouble == "read-only file system"

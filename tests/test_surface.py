@@ -60,7 +60,7 @@ def test_connecting_loads_neither_screen_nor_simulation() -> None:
     done = python(code)
     loaded = set(json.loads(done.stdout))
     assert not {"rich", "click", "keyring", "simulations", "resilience.standin", "resilience.demo"} & loaded
-    assert "zmq" in loaded
+    assert "resilience.world" in loaded
 
 
 @pytest.mark.parametrize("sibling", ["machines", "store"])

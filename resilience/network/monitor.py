@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 from collections.abc import Callable
 from enum import StrEnum
 
-from resilience.network import poll
-from resilience.network.clocks import TICK_S, SleepWatch, StallWatch, sleep_clock
+from resilience.network.clocks import TICK_S, SleepWatch, StallWatch
+from resilience.network.kernel import Kernel, OwnKernel
 from resilience.network.messages import InterruptedDumpError
+from resilience.network.poll import PollError
 from resilience.network.snapshot import Delta, Snapshot, diff, with_opened
 from resilience.network.subscription import Subscription
 
@@ -45,7 +45,9 @@ class NetworkMonitor:
         on_change: Callable[[Snapshot, Delta], None],
         on_sleep: Callable[[float], None],
         on_stall: Callable[[float], None],
+        kernel: Kernel | None = None,
     ) -> None:
+        self._kernel = kernel or OwnKernel()
         self._on_change = on_change
         self._on_sleep = on_sleep
         self._on_stall = on_stall
@@ -54,7 +56,7 @@ class NetworkMonitor:
         self._subscription: Subscription | None = None
         self._snapshot = Snapshot()
         self._netlink_trouble = self._poll_trouble = ""
-        self._clock = sleep_clock()
+        self._clock = self._kernel.sleep_clock()
         self._sleeps = SleepWatch(0.0, 0.0)
         self._stalls = StallWatch()
         self._tick_at = self._look_at = self._compare_at = self._subscribe_at = -math.inf
@@ -139,11 +141,9 @@ class NetworkMonitor:
     # -- rtnetlink -----------------------------------------------------------------------
 
     def _subscribe(self, loop: asyncio.AbstractEventLoop) -> Snapshot | None:
-        if sys.platform != "linux":
-            return None
         now = loop.time()
         try:
-            self._subscription = Subscription(loop, self._on_read, self._on_failure)
+            self._subscription = Subscription(loop, self._kernel, self._on_read, self._on_failure)
         except Exception as error:  # noqa: BLE001 - refused, or a loop that cannot wait for descriptors
             self._netlink_trouble = str(error) or type(error).__name__
             self._subscribe_at = now + CROSS_CHECK_S
@@ -188,17 +188,17 @@ class NetworkMonitor:
 
     def _poll(self) -> Snapshot:
         try:
-            snapshot = poll.read()
-        except poll.PollError as error:
+            snapshot = self._kernel.poll()
+        except PollError as error:
             self._poll_trouble = str(error)
-            return poll.read_sources()
+            return self._kernel.poll_sources()
         self._poll_trouble = ""
         return snapshot
 
     def _addresses_differ(self) -> bool:
         try:
-            polled = poll.read()
-        except poll.PollError:
+            polled = self._kernel.poll()
+        except PollError:
             return False
         return _addresses(polled) != _addresses(self._snapshot)
 

@@ -11,8 +11,8 @@ import asyncio
 import math
 from collections.abc import Callable
 
+from resilience.network.kernel import Kernel
 from resilience.network.messages import InterruptedDumpError
-from resilience.network.rtnetlink import EventSocket, Reader
 from resilience.network.snapshot import Snapshot
 
 HOLD_S = 0.003
@@ -45,6 +45,7 @@ class Subscription:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        kernel: Kernel,
         on_read: Callable[[Snapshot], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
@@ -56,8 +57,8 @@ class Subscription:
         self._interrupted = 0
         self._in_a_row = 0
         self._read_at = -math.inf
-        self._reader = Reader()
-        self._events = EventSocket()
+        self._events = kernel.announcements()
+        self._reader = kernel.readings()
         try:
             self.first = self._reader.read_all()
             loop.add_reader(self._events.fileno(), self.read_again)
