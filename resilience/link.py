@@ -86,7 +86,11 @@ class ZmqLink:
         _configure(self._socket)
         self._monitor = self._socket.get_monitor_socket(_EVENTS)
         self._fds = (int(self._socket.getsockopt(zmq.FD)), int(self._monitor.getsockopt(zmq.FD)))
-        self._socket.connect(endpoint)
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError:
+            self._close_sockets()
+            raise
         loop.add_reader(self._fds[0], self._drain_messages)
         loop.add_reader(self._fds[1], self._drain_monitor)
         # The descriptors are edge-triggered: what came before add_reader would never be told.
@@ -113,14 +117,17 @@ class ZmqLink:
         self._open = False
         for fd in self._fds:
             self._loop.remove_reader(fd)
-        # In this order: pyzmq#1554, libzmq#3575 hang or leak in others.
-        self._socket.disable_monitor()
-        self._monitor.close(0)
-        self._socket.close(0)
+        self._close_sockets()
         if self._carrier is not None:
             self._carrier.close()
             self._carrier = None
         self._on_closed()
+
+    def _close_sockets(self) -> None:
+        # In this order: pyzmq#1554, libzmq#3575 hang or leak in others.
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
 
     # -- in ----------------------------------------------------------------------------
 
