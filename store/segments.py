@@ -146,7 +146,7 @@ class Shelf:
             except PermissionError:
                 # The parent of a directory somebody made for us may be closed to us; its maker
                 # answers for that name. For one we made ourselves the refusal counts.
-                if self.data_dir in self._made or directory != self.data_dir.parent:
+                if any(made.parent == directory for made in self._made):
                     raise
         self._owed.clear()
 
@@ -252,7 +252,12 @@ class Shelf:
             return
         except FileNotFoundError:
             self._make(directory.parent)
+            # Durable before there is anything in it: whoever finds a directory in use may rely on its name.
+            self.disk.sync_dir(directory.parent.parent)
             self.disk.mkdir(directory)
+        else:
+            # What it stands in was unused: its maker may have been killed before it synced that name.
+            self._owed.add(directory.parent.parent)
         self._made.add(directory)
         self._owed.add(directory.parent)
 
