@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from simulations.virtual.universe import Universe
 
 EPOCH = 1_700_000_000.0
@@ -35,12 +37,16 @@ class Clock:
         self._set_by += by_s
 
     def true_time(self, monotonic: float) -> float:
-        """When the monotonic clock will show this, unless the machine sleeps."""
-        return monotonic + self._slept
+        """When the monotonic clock will show this, or a hair more, unless the machine sleeps."""
+        true = monotonic + self._slept
+        while true - self._slept < monotonic:  # rounding: a timer that fires early is set again, for ever
+            true = math.nextafter(true, math.inf)
+        return true
 
     def fall_asleep(self) -> None:
         """The lid is closed."""
-        self._asleep_since = self._universe.now
+        if self._asleep_since is None:
+            self._asleep_since = self._universe.now
 
     def wake_up(self) -> None:
         """The lid is opened."""

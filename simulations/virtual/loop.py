@@ -110,7 +110,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def _run_ready(self) -> None:
         now, ready, timers = self._clock.monotonic(), self._ready, self._timers
-        while timers and timers[0][0] <= now + 1e-9:
+        while timers and timers[0][0] <= now:
             timer = heapq.heappop(timers)[2]
             if not timer.cancelled():
                 ready.append(timer)

@@ -1,0 +1,156 @@
+"""The user of the module: evaluates, looks at the state, presses buttons, and writes down what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import TYPE_CHECKING
+
+from machines import Refused, State
+from resilience.errors import EvaluationError, Expired, LinkLost, OutcomeUnknown, ResilienceError
+from simulations.trace import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from random import Random
+    from typing import Any
+
+    from resilience.image import Image
+    from simulations.scenarios import Load
+    from simulations.virtual.universe import Universe
+
+LOOK_S = 0.5
+PROBE_TIMEOUT_S = 30.0
+PROBE_PAUSE_S = 0.02
+SHORT_TIMEOUT_S, LONG_TIMEOUT_S = 0.3, 20.0
+OF_AN_IMAGE = 1_000_000
+"""Labels of image i are i + 1 million and some: every evaluation of a run has code of its own."""
+
+
+def labels_of(image: int) -> Iterator[int]:
+    """Code that nobody else evaluates: its result is itself."""
+    return count((image + 1) * OF_AN_IMAGE + 1)
+
+
+_OUTCOMES: dict[type[ResilienceError], str] = {
+    EvaluationError: "failed",
+    Expired: "expired",
+    LinkLost: "lost",
+    OutcomeUnknown: "unknown",
+}
+
+
+class User:
+    """One image's user, within one life of our process."""
+
+    def __init__(
+        self,
+        universe: Universe,
+        image: Image,
+        number: int,
+        load: Load,
+        *,
+        dice: Random,
+        labels: Iterator[int],
+    ) -> None:
+        self._universe = universe
+        self._image = image
+        self._number = number
+        self._load = load
+        self._dice = dice
+        self._labels = labels
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._probing: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to work."""
+        self.spawn(self._watch())
+        self.spawn(self._work())
+
+    def spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something beside the rest."""
+        task = asyncio.get_running_loop().create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def leave(self) -> None:
+        """Stop working."""
+        for task in sorted(self._tasks, key=lambda task: task.get_name()):
+            task.cancel()
+
+    # -- what users do -----------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            stands = {"state": self._image.state.value, "reason": self._image.reason.value}
+            self._note(Kind.STANDS, **stands, busy=self._image.busy)
+            await asyncio.sleep(LOOK_S)
+
+    async def _work(self) -> None:
+        if self._load.evaluate_every_s <= 0:
+            return
+        while True:
+            await asyncio.sleep(self._dice.expovariate(1 / self._load.evaluate_every_s))
+            self.spawn(self.evaluate(str(next(self._labels)), self._patience()))
+
+    def _patience(self) -> float:
+        roll = self._dice.random()
+        if roll < 0.15:  # noqa: PLR2004 - some are in a hurry
+            return SHORT_TIMEOUT_S
+        return LONG_TIMEOUT_S if roll > 0.85 else self._load.timeout_s  # noqa: PLR2004 - some have time
+
+    async def evaluate(self, code: str, timeout_s: float) -> None:
+        """Ask for an evaluation and write down what became of it."""
+        self._note(Kind.ASKED, label=code, ask="evaluate", timeout_s=timeout_s)
+        try:
+            reply = await self._image.evaluate(code, timeout=timeout_s)
+        except ResilienceError as problem:
+            self._note(Kind.OUTCOME, label=code, outcome=_OUTCOMES.get(type(problem), "refused"), result="")
+        else:
+            self._note(Kind.OUTCOME, label=code, outcome="done", result=reply.result[:100])
+
+    def work_long(self, for_s: float) -> None:
+        """Ask for something that keeps the image busy."""
+        code = f"(Delay forSeconds: {for_s:g}) wait. {next(self._labels)}"
+        self.spawn(self.evaluate(code, for_s + LONG_TIMEOUT_S))
+
+    @property
+    def answered(self) -> bool:
+        """Whether the last probe was answered."""
+        return self._probing is not None and self._probing.done() and not self._probing.cancelled()
+
+    def probe(self) -> None:
+        """Find out when the image answers again; asked until it does."""
+        if self._probing is not None:
+            self._probing.cancel()
+        self._probing = self.spawn(self._probe())
+
+    async def _probe(self) -> None:
+        while True:
+            label = f"probe {next(self._labels)}"
+            self._note(Kind.ASKED, label=label, ask="ping", timeout_s=PROBE_TIMEOUT_S)
+            try:
+                await self._image.ping(timeout=PROBE_TIMEOUT_S)
+            except ResilienceError as problem:
+                self._note(
+                    Kind.OUTCOME, label=label, outcome=_OUTCOMES.get(type(problem), "refused"), result=""
+                )
+            else:
+                self._note(Kind.OUTCOME, label=label, outcome="done", result="")
+                return
+            await asyncio.sleep(PROBE_PAUSE_S)
+
+    def press(self, button: str) -> None:
+        """Retry (where that is offered), disconnect, reconnect."""
+        if button == "retry" and self._image.state not in (State.FAILED, State.ORPHANED):
+            return
+        try:
+            getattr(self._image, button)()
+        except Refused:
+            self._note(Kind.ACTION, action=button, refused=True)
+        else:
+            self._note(Kind.ACTION, action=button, refused=False)
+
+    def _note(self, kind: Kind, **data: str | float | bool) -> None:
+        self._universe.trace.note(self._universe.now, kind, self._number, **data)
