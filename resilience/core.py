@@ -17,7 +17,7 @@ from machines import commands as c
 from machines import events as e
 from resilience.change import Change
 from resilience.endpoint import Endpoint
-from resilience.errors import ImageError, MalformedReply, UnsupportedRequest
+from resilience.errors import ImageError, MalformedReply, ReplyTooLarge, UnsupportedRequest
 from resilience.exchange import Asked, Exchange, Settle, Slot
 from resilience.limits import MAX_DETAIL_CHARS, RESOLVE_FRESH_S
 from resilience.network.snapshot import Path
@@ -189,8 +189,8 @@ class ImageCore:
             self._world.abort_link(self, gen)
             self.link_down(gen, Cause.VERSION, outcome.version)
             return
-        if isinstance(outcome, MalformedReply) and asked.request.kind is Kind.PING:
-            self._hang_up(gen, outcome)
+        if isinstance(outcome, MalformedReply | ReplyTooLarge) and asked.request.kind is Kind.PING:
+            self._hang_up(gen, outcome)  # no image answers a ping like this
             return
         met = outcome.identity if isinstance(outcome, Reply) else Identity()
         refusal = isinstance(outcome, DialectError | UnsupportedRequest)
@@ -344,10 +344,11 @@ class ImageCore:
             self.exchange.link_gone(gen, problem.problem)
             self._hang_up(gen, problem)
 
-    def _hang_up(self, gen: int, problem: MalformedReply) -> None:
+    def _hang_up(self, gen: int, problem: MalformedReply | ReplyTooLarge) -> None:
         self.exchange.answered(gen, problem, self._world.now())
         self._world.abort_link(self, gen)
-        self.link_down(gen, Cause.PROTOCOL, problem.problem)
+        detail = problem.problem if isinstance(problem, MalformedReply) else str(problem)
+        self.link_down(gen, Cause.PROTOCOL, detail)
 
     def _announce(self, said: c.Announce) -> None:
         now, wall = self._world.now(), self._world.wall()

@@ -39,6 +39,10 @@ MAJOR_VERSION = 1
 """Major versions break, minor ones add (PROTOCOL.md)."""
 
 
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+"""Made once: `json.dumps` makes an encoder for each call that wants its own separators."""
+
+
 class Dialect(StrEnum):
     """Which of the two an image speaks."""
 
@@ -99,7 +103,7 @@ def encode(request: Request, dialect: Dialect | None) -> bytes:
         message |= _typed(request)
     if dialect is not Dialect.TYPED:
         message |= _command(request)
-    frame = json.dumps(message, separators=(",", ":")).encode("ascii")
+    frame = _compact(message).encode("ascii")
     if len(frame) > MAX_MESSAGE_BYTES:
         raise RequestTooLarge(len(frame), MAX_MESSAGE_BYTES)
     return frame

@@ -14,6 +14,9 @@ from typing import Any
 
 Datum = str | int | float | bool | None
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+"""Made once: `json.dumps` with separators of one's own makes an encoder for each call."""
+
 
 class Kind(StrEnum):
     """What an entry tells; its data stands behind each."""
@@ -68,7 +71,7 @@ class Entry:
         whole: dict[str, Any] = {"t": round(self.t, 6), "kind": self.kind.value}
         if self.image >= 0:
             whole["image"] = self.image
-        return json.dumps(whole | self.data, separators=(",", ":"), ensure_ascii=True)
+        return _encode(whole | self.data)
 
 
 class Trace:
@@ -91,7 +94,5 @@ class Trace:
     @property
     def digest(self) -> str:
         """A fingerprint: equal traces have equal ones."""
-        whole = hashlib.sha256()
-        for entry in self.entries:
-            whole.update(str(entry).encode() + b"\n")
+        whole = hashlib.sha256("\n".join(map(str, self.entries)).encode())
         return whole.hexdigest()[:16]

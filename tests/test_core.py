@@ -425,7 +425,11 @@ def test_a_wrong_envelope_is_no_word_about_an_evaluation() -> None:
     assert isinstance(evaluation.outcome, OutcomeUnknown)
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"[]", b"{}", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\xff\xfe", b"[]", b"{}", b"[" * 100_000, b"x" * (MAX_MESSAGE_BYTES + 1)],
+    ids=["empty", "binary", "list", "object", "deep", "huge"],
+)
 def test_an_unreadable_answer_to_a_ping_is_another_program(payload: bytes) -> None:
     """Law 5: named to the user, and never taken for the image."""
     bench = Bench()

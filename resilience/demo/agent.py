@@ -24,22 +24,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 KERNEL_ANSWER_S = 5.0  # the kernel answers a message under a millisecond; silent this long, it never will
 SWEEP_ROUNDS = 50  # 0.5 s for the processes of a namespace to die of SIGKILL; one round is usual
 
 # Figures of the kernel's interface: sched.h, mount.h, netlink.h, rtnetlink.h, if_addr.h, nf_tables.h.
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
-MS_REC, MS_SLAVE, MNT_DETACH = 0x4000, 0x80000, 2
+MS_BIND, MS_REC, MS_SLAVE, MNT_DETACH = 0x1000, 0x4000, 0x80000, 2
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE, NLMSG_ERROR = 0x1, 0x4, 0x200, 0x400, 2
 RTM_NEWLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE, RTM_DELROUTE = 16, 20, 21, 24, 25
-IFF_UP, IFA_ADDRESS, IFA_LOCAL, RTA_OIF, RTA_GATEWAY = 0x1, 1, 2, 4, 5
+IFF_UP, IFA_ADDRESS, IFA_LOCAL, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY = 0x1, 1, 2, 4, 5, 6
 RT_TABLE_MAIN, RTPROT_DHCP, RTN_UNICAST, RT_SCOPE_NOWHERE = 254, 16, 1, 255
 NETLINK_NETFILTER, NFNL_SUBSYS_NFTABLES, BATCH_BEGIN, BATCH_END, NFT_MSG_NEWCHAIN = 12, 10, 0x10, 0x11, 3
 NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY = 1, 3, 5
 SUBNET_BITS = 24
-LISTEN = "0A"  # TCP state in /proc/net/tcp, include/net/tcp_states.h
+LISTEN, TIME_WAIT = "0A", "06"  # TCP states in /proc/net/tcp, include/net/tcp_states.h
+NOWHERE = "127.71.71.71"  # an address on the loopback interface that nobody uses
 
 
 def _system_call(name: str, *arguments: int | bytes | None) -> None:
@@ -90,13 +91,14 @@ def _address(nic: str, address: str, *, present: bool) -> None:
     _tell_kernel(socket.NETLINK_ROUTE, (kind, NLM_F_ACK | flags, body))
 
 
-def _default_route(nic: str, gateway: str, *, present: bool) -> None:
+def _default_route(nic: str, gateway: str, *, present: bool, metric: int = 0) -> None:
     """Add the default route, or make sure there is none: the kernel drops it by itself with the link."""
     protocol, scope, kind = (RTPROT_DHCP, 0, RTN_UNICAST) if present else (0, RT_SCOPE_NOWHERE, 0)
     body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, RT_TABLE_MAIN, protocol, scope, kind, 0)
     body += _attribute(RTA_GATEWAY, socket.inet_aton(gateway))
     body += _attribute(RTA_OIF, struct.pack("=I", socket.if_nametoindex(nic)))
     if present:
+        body += _attribute(RTA_PRIORITY, struct.pack("=I", metric))
         _tell_kernel(socket.NETLINK_ROUTE, (RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, body))
         return
     try:
@@ -106,16 +108,17 @@ def _default_route(nic: str, gateway: str, *, present: bool) -> None:
             raise
 
 
-def _forward_policy(*, drop: bool) -> None:
-    """Flip the policy of the firewall's one chain: a single transaction, no rule to add or find again."""
+def _forward_policy(*, drop: bool, table: str = "lab", chain: str = "forward") -> None:
+    """Flip the policy of one of the firewall's chains: a single transaction, no rule to add or find again."""
     marker = struct.pack("!BBH", 0, 0, NFNL_SUBSYS_NFTABLES)
-    chain = struct.pack("!BBH", socket.AF_INET, 0, 0)
-    chain += _attribute(NFTA_CHAIN_TABLE, b"lab\0") + _attribute(NFTA_CHAIN_NAME, b"forward\0")
-    chain += _attribute(NFTA_CHAIN_POLICY, struct.pack("!I", 0 if drop else 1))
+    body = struct.pack("!BBH", socket.AF_INET, 0, 0)
+    body += _attribute(NFTA_CHAIN_TABLE, table.encode() + b"\0")
+    body += _attribute(NFTA_CHAIN_NAME, chain.encode() + b"\0")
+    body += _attribute(NFTA_CHAIN_POLICY, struct.pack("!I", 0 if drop else 1))
     _tell_kernel(
         NETLINK_NETFILTER,
         (BATCH_BEGIN, 0, marker),
-        (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN, NLM_F_ACK, chain),
+        (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN, NLM_F_ACK, body),
         (BATCH_END, 0, marker),
     )
 
@@ -125,30 +128,52 @@ def _forwarding(*, on: bool) -> None:
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1" if on else "0")
 
 
-def _listening(port: int) -> bool:
-    suffix = f":{port:04X}"
+def _chatter(times: int) -> None:
+    """Have the kernel announce what concerns nobody: an address comes and goes, so many times."""
+    for _ in range(times):
+        _address("lo", NOWHERE, present=True)
+        _address("lo", NOWHERE, present=False)
+
+
+def _sockets() -> Iterator[tuple[str, str, str]]:
+    """Read local address, remote address and state of every TCP socket, as the kernel writes them."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(FileNotFoundError):
-            rows = (row.split(maxsplit=4) for row in Path(table).read_text().splitlines()[1:])
-            if any(local.endswith(suffix) and state == LISTEN for _, local, _, state, _ in rows):
-                return True
-    return False
+            for row in Path(table).read_text().splitlines()[1:]:
+                _, local, remote, state, _ = row.split(maxsplit=4)
+                yield local, remote, state
 
 
-OPERATIONS: dict[str, Callable[..., bool | None]] = {
+def _listening(port: int) -> bool:
+    suffix = f":{port:04X}"
+    return any(local.endswith(suffix) and state == LISTEN for local, _, state in _sockets())
+
+
+def _connected(first: int, last: int) -> list[int]:
+    """List the local ports of all connections to somebody's ports from `first` to `last`."""
+    return sorted(
+        int(local.rpartition(":")[2], 16)
+        for local, remote, state in _sockets()
+        if first <= int(remote.rpartition(":")[2], 16) <= last and state != TIME_WAIT
+    )
+
+
+OPERATIONS: dict[str, Callable[..., bool | list[int] | None]] = {
     "link": _link,
     "address": _address,
     "default_route": _default_route,
     "forward_policy": _forward_policy,
     "forwarding": _forwarding,
+    "chatter": _chatter,
     "listening": _listening,
+    "connected": _connected,
 }
 
 
 def _obey(line: str) -> dict[str, Any]:
     """Run the operations of one line back to back, with the clock read just before and just after."""
     steps = json.loads(line)
-    value: bool | None = None
+    value: bool | list[int] | None = None
     began = time.monotonic()
     for operation, arguments in steps:
         try:
@@ -205,8 +230,11 @@ def _serve() -> int:
     return 0
 
 
-def _enter(agent: int, namespace: str, argv: Sequence[str]) -> int:
-    """Become ``argv`` inside the agent's namespace, with a /sys that shows that namespace's interfaces."""
+def _enter(agent: int, namespace: str, hosts: str, argv: Sequence[str]) -> int:
+    """Become ``argv`` inside the agent's namespace, with a /sys that shows that namespace's interfaces.
+
+    The file `hosts`, unless empty, stands in for /etc/hosts.
+    """
     try:
         descriptor = os.open(f"/proc/{agent}/ns/net", os.O_RDONLY)
         _system_call("setns", descriptor, CLONE_NEWNET)
@@ -217,6 +245,8 @@ def _enter(agent: int, namespace: str, argv: Sequence[str]) -> int:
         _system_call("mount", None, b"/", None, MS_REC | MS_SLAVE, None)
         _system_call("umount2", b"/sys", MNT_DETACH)
         _system_call("mount", b"sysfs", b"/sys", b"sysfs", 0, None)
+        if hosts:
+            _system_call("mount", os.fsencode(hosts), b"/etc/hosts", None, MS_BIND, None)
         # Python ignores these two, and ignoring is inherited; the program expects the usual.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -230,8 +260,8 @@ def _main(argv: Sequence[str]) -> int:
     match argv:
         case ["agent", _]:
             return _serve()
-        case ["enter", agent, namespace, *program] if program:
-            return _enter(int(agent), namespace, program)
+        case ["enter", agent, namespace, hosts, *program] if program:
+            return _enter(int(agent), namespace, hosts, program)
     print("This program is started by the lab itself.", file=sys.stderr)  # noqa: T201 - for whoever tries
     return 2
 

@@ -123,7 +123,7 @@ class _Agent:
             self.close()
             raise
 
-    def tell(self, *steps: Step) -> tuple[Moment, bool | None]:
+    def tell(self, *steps: Step) -> tuple[Moment, Any]:  # Any: what the last operation answers
         with self._lock:
             try:
                 self._orders.write(json.dumps(steps) + "\n")
@@ -168,6 +168,8 @@ class Lab:
     def __init__(self) -> None:
         self.name = f"resilience-lab-{os.getpid()}-{next(Lab._numbers)}"
         self.wifi = HOME
+        self.hosts: Path | None = None
+        """What programs started from now on see as /etc/hosts; None: the machine's own."""
         self._agents: dict[Place, _Agent] = {}
         self._children: list[subprocess.Popen[Any]] = []
         self._firewall = shutil.which("nft") is not None
@@ -186,7 +188,7 @@ class Lab:
         except LabError as error:
             return f"The lab needs a kernel that lets root make network namespaces: {error.detail}."
         try:
-            command = _program("enter", str(probe.pid), probe.namespace, "true")
+            command = _program("enter", str(probe.pid), probe.namespace, "", "true")
             entered = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this file
         finally:
             probe.close()
@@ -234,7 +236,7 @@ class Lab:
         A program that cannot be started exits with 127 and says why on stderr.
         """
         inside = self._agents[Place(place)]
-        command = _program("enter", str(inside.pid), inside.namespace, *argv)
+        command = _program("enter", str(inside.pid), inside.namespace, str(self.hosts or ""), *argv)
         child = subprocess.Popen(command, **{"start_new_session": True, **options})  # noqa: S603 - the caller's own
         self._children.append(child)
         return child
@@ -298,9 +300,9 @@ class Lab:
     def bystander_remove(self) -> None:
         self._batch(Place.CLIENT, f"link del {BYSTANDER}")
 
-    def listening(self, port: int = 5555) -> float | None:
+    def listening(self, port: int = 5555, place: Place = Place.IMAGE) -> float | None:
         """Tell when a socket was seen listening on the image's port, in CLOCK_MONOTONIC seconds, or None."""
-        moment, seen = self._agents[Place.IMAGE].tell(("listening", {"port": port}))
+        moment, seen = self._agents[place].tell(("listening", {"port": port}))
         return moment.done if seen else None
 
     def _build(self) -> None:

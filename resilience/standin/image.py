@@ -41,6 +41,7 @@ class Image:
         log: a file that gets one JSON line per executed request.
         wait: lets that many seconds pass and tells whether the image was meanwhile asked to stop.
         clock: monotonic seconds; uptime and execution times are measured with it.
+        image_id: the identity to have without a state file; None for one of its own.
 
     Raises:
         StateError: the state file cannot be used.
@@ -55,8 +56,9 @@ class Image:
         log: Path | None = None,
         wait: Callable[[float], bool],
         clock: Callable[[], float] = time.monotonic,
+        image_id: str | None = None,
     ) -> None:
-        self._saved = load(state)
+        self._saved = load(state) if image_id is None else Saved(image_id)
         self._executions = Executions(log)
         self._speaks = speaks
         self._state = state

@@ -15,6 +15,7 @@ DELAY_MAX_S = 600.0  # ten minutes outlast every timeout a client could sensibly
 SMALL_INTEGER_MAX = 2**60 - 1  # a 64-bit image tags three bits of the word and keeps the sign in one
 
 _PRINT_DIGITS = 4000  # CPython refuses to print more than 4,300 digits at once
+_PIECE = 10**_PRINT_DIGITS
 
 
 class SmalltalkError(Exception):
@@ -122,8 +123,8 @@ def _bounded(value: object) -> object:
 def _decimal(value: int) -> str:
     sign, value = ("-", -value) if value < 0 else ("", value)
     pieces: list[str] = []
-    while value >= 10**_PRINT_DIGITS:
-        value, piece = divmod(value, 10**_PRINT_DIGITS)
+    while value >= _PIECE:
+        value, piece = divmod(value, _PIECE)
         pieces.append(str(piece).zfill(_PRINT_DIGITS))
     return sign + str(value) + "".join(reversed(pieces))
 

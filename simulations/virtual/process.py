@@ -149,19 +149,21 @@ class Process:
     # -- a life ----------------------------------------------------------------------------------
 
     async def _live(self, host: VirtualHost, leaving: asyncio.Event) -> None:
-        async with Supervisor(DATA_DIR, on_notice=self._notice, host=lambda _: host) as supervisor:
-            supervisor.on_change(self._told)
-            dice = self._universe.dice(f"users of life {self._lives}")
-            for number in range(self._scenario.images):
-                image = await supervisor.connect(self._network.endpoint(number))
-                user = User(
-                    self._universe, image, number, self._scenario.load, dice=dice, labels=self._labels[number]
-                )
-                self.users.append(user)
-                user.start()
-            await leaving.wait()
-            for user in self.users:
-                user.leave()
+        # Without `async with`: a killed process runs no `finally`, not even when Python clears it away.
+        supervisor = Supervisor(DATA_DIR, on_notice=self._notice, host=lambda _: host)
+        await supervisor.__aenter__()
+        supervisor.on_change(self._told)
+        dice = self._universe.dice(f"users of life {self._lives}")
+        for number in range(self._scenario.images):
+            image = await supervisor.connect(self._network.endpoint(number))
+            labels, load = self._labels[number], self._scenario.load
+            user = User(self._universe, image, number, load, dice=dice, labels=labels)
+            self.users.append(user)
+            user.start()
+        await leaving.wait()
+        for user in self.users:
+            user.leave()
+        await supervisor.close()
 
     def _ended(self, main: asyncio.Task[None]) -> None:
         problem = main.exception()

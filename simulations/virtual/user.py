@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from machines import Refused, State
 from resilience.errors import EvaluationError, Expired, LinkLost, OutcomeUnknown, ResilienceError
-from simulations.trace import Kind
+from simulations.trace import Entry, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -66,6 +66,7 @@ class User:
         """Begin to work."""
         self.spawn(self._watch())
         self.spawn(self._work())
+        self.probe()
 
     def spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something beside the rest."""
@@ -145,12 +146,16 @@ class User:
         """Retry (where that is offered), disconnect, reconnect."""
         if button == "retry" and self._image.state not in (State.FAILED, State.ORPHANED):
             return
+        before = len(self._universe.trace.entries)
         try:
             getattr(self._image, button)()
         except Refused:
-            self._note(Kind.ACTION, action=button, refused=True)
+            refused = True
         else:
-            self._note(Kind.ACTION, action=button, refused=False)
+            refused = False
+        # Where it was pressed, not behind what it made happen.
+        pressed = Entry(self._universe.now, Kind.ACTION, self._number, {"action": button, "refused": refused})
+        self._universe.trace.entries.insert(before, pressed)
 
     def _note(self, kind: Kind, **data: str | float | bool) -> None:
         self._universe.trace.note(self._universe.now, kind, self._number, **data)
