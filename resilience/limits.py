@@ -70,6 +70,13 @@ PATH_PROVEN_GAP_S = 0.5
 JOURNAL_RETRY_S = 2.0
 """After a failed commit the disk is tried again this much later."""
 
+JOURNAL_PATIENCE_S = 1.0
+"""A disk that takes longer (a sync takes 0.1 to 30 ms, a spun-down disk some seconds) hangs: what it was to
+keep is told as not durable, because a host that is told nothing shows a state that has long passed."""
+
+MAX_WAITING = 10_000
+"""Transitions that wait for a disk that hangs, about 5 MB; beyond, the oldest are given up."""
+
 CLOSE_JOURNAL_S = 5.0
 """At the end the disk is waited for so long. One that hangs has kept what it said it has."""
 

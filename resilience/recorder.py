@@ -8,19 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from resilience.limits import CLOSE_JOURNAL_S, JOURNAL_RETRY_S, MAX_BATCH
+from resilience.limits import CLOSE_JOURNAL_S, JOURNAL_PATIENCE_S, JOURNAL_RETRY_S, MAX_BATCH, MAX_WAITING
 from resilience.seams import Host
 from store import History, StoreError, TransitionRecord
 
 Done = Callable[[bool], None]
 
 
+@dataclass(slots=True)
+class _Item:
+    """One transition, until it is written and told."""
+
+    record: TransitionRecord
+    done: Done | None
+    """None once it was told."""
+
+    def tell(self, *, saved: bool) -> None:
+        done, self.done = self.done, None
+        if done is not None:
+            done(saved)
+
+
 class Recorder:
     """Appends transitions in the order they are given and reports each as saved or not, in that order.
 
-    `history` None means there is no disk to write to, for the reason in `trouble`.
+    `history` None means there is no disk to write to, for the reason in `trouble`. A disk
+    that does not answer within `JOURNAL_PATIENCE_S` counts as failing until it does: what
+    waits is told as not saved, and written all the same when the disk comes back.
     """
 
     def __init__(
@@ -36,17 +54,24 @@ class Recorder:
         self._loop = loop
         self._host = host
         self._on_trouble = on_trouble
-        self._waiting: list[tuple[TransitionRecord, Done]] = []
-        self._writing: list[tuple[TransitionRecord, Done]] | None = None
+        self._waiting: deque[_Item] = deque()
+        self._writing: list[_Item] | None = None
+        self._hangs = False
+        self._patience: asyncio.TimerHandle | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
     def record(self, record: TransitionRecord, done: Done) -> None:
         """Have it written; `done(saved)` is called on the loop, never within this call."""
-        self._waiting.append((record, done))
+        item = _Item(record, done)
+        self._waiting.append(item)
         if self._writing is None:
             self._write_next()
+        elif self._hangs:
+            self._loop.call_soon(lambda: item.tell(saved=False))
+            if len(self._waiting) > MAX_WAITING:
+                self._waiting.popleft()  # told as not saved already
 
     async def close(self, timeout_s: float = CLOSE_JOURNAL_S) -> bool:
         """Write what waits and close the journal. False: the disk did not answer in time."""
@@ -65,7 +90,7 @@ class Recorder:
 
     def _write_next(self) -> None:
         """Hand over what waits, up to a limit; or only try again what the disk refused before."""
-        batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
         self._writing = batch
         self._idle.clear()
         if self._retry is not None:
@@ -74,8 +99,16 @@ class Recorder:
         if self._history is None:
             self._loop.call_soon(self._written, [False] * len(batch), [])
             return
-        records = [record for record, _ in batch]
+        records = [item.record for item in batch]
         self._host.off_loop(lambda: self._write(records)).add_done_callback(self._done)
+        self._patience = self._loop.call_later(JOURNAL_PATIENCE_S, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        """A disk that hangs must not keep from the host where it stands."""
+        self._hangs = True
+        self._set_trouble(f"the disk has not answered for {JOURNAL_PATIENCE_S:g} s")
+        for item in [*(self._writing or ()), *self._waiting]:
+            item.tell(saved=False)
 
     def _done(self, job: asyncio.Future[tuple[list[bool], list[str | None]]]) -> None:
         problem = job.exception()
@@ -86,6 +119,9 @@ class Recorder:
 
     def _written(self, saved: list[bool], troubles: list[str | None]) -> None:
         batch, self._writing = self._writing or [], None
+        self._hangs = False
+        if self._patience is not None:
+            self._patience.cancel()
         if self._waiting:
             self._write_next()  # the disk is at work while we tell
         elif self._history is not None and self._history.pending:
@@ -93,11 +129,14 @@ class Recorder:
         if self._writing is None:
             self._idle.set()
         for trouble in troubles:
-            if trouble != self.trouble:
-                self.trouble = trouble
-                self._on_trouble(trouble)
-        for (_, done), each in zip(batch, saved, strict=True):
-            done(each)
+            self._set_trouble(trouble)
+        for item, each in zip(batch, saved, strict=True):
+            item.tell(saved=each)
+
+    def _set_trouble(self, trouble: str | None) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self._on_trouble(trouble)
 
     # -- beside the loop ---------------------------------------------------------------
 

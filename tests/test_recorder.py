@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from resilience import recorder as recorder_module
 from resilience.host import OwnHost
 from resilience.recorder import Recorder
 from store import History, TransitionRecord
@@ -244,6 +245,49 @@ def test_closing_does_not_wait_for_ever(at_desk: AtDesk) -> None:
         desk.disk.working.set()
 
     at_desk(body)
+
+
+def test_a_disk_that_hangs_does_not_keep_the_host_in_the_dark(at_desk: AtDesk) -> None:
+    """After a second what waits is told as not durable, in order; the journal gets it all the same."""
+
+    async def body(desk: Desk) -> None:
+        desk.disk.working.clear()
+        desk.give(1)
+        await desk.until(desk.disk.syncing.is_set)
+        desk.give(2, 3)
+        await desk.until(lambda: len(desk.told) == 3)
+        assert desk.told == [(1, False), (2, False), (3, False)]
+        assert "has not answered" in (desk.recorder.trouble or "")
+        desk.give(4)
+        await desk.until(lambda: len(desk.told) == 4)
+        assert desk.told[3] == (4, False)
+        desk.disk.working.set()
+        await desk.until(lambda: desk.recorder.trouble is None)
+        desk.give(5)
+        await desk.until(lambda: len(desk.told) == 5)
+        assert desk.told[4] == (5, True)
+
+    assert at_desk(body).journaled() == [1, 2, 3, 4, 5]
+
+
+def test_what_waits_for_a_disk_that_hangs_is_bounded(
+    at_desk: AtDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest go first; each was told as not durable, and the newest are written."""
+    monkeypatch.setattr(recorder_module, "MAX_WAITING", 10)
+    monkeypatch.setattr(recorder_module, "JOURNAL_PATIENCE_S", 0.05)
+
+    async def body(desk: Desk) -> None:
+        desk.disk.working.clear()
+        desk.give(1)
+        await desk.until(lambda: len(desk.told) == 1)
+        desk.give(*range(2, 101))
+        await desk.until(lambda: len(desk.told) == 100)
+        assert not desk.saved()
+        desk.disk.working.set()
+        await desk.until(lambda: desk.recorder.trouble is None)
+
+    assert at_desk(body).journaled() == [1, *range(91, 101)]
 
 
 def test_closing_over_a_broken_disk_ends_quietly(at_desk: AtDesk, thread_failures: list[str]) -> None:
