@@ -190,6 +190,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return self._readers.pop(fd, None) is not None
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if not self._alive:
+            return  # what Python says when it clears a killed process away, at a time of its own
         problem = context.get("exception")
         said = f"{type(problem).__name__}: {problem}" if problem is not None else ""
         self._on_bug(f"{context.get('message', 'unhandled')}; {said}")

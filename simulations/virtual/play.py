@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from simulations.check import judge
 from simulations.check.recovery import recoveries
-from simulations.faults import EVERYONE, Condition, Step, Ways, What
+from simulations.faults import EVERYONE, TOUCHES, Condition, Step, Touch, Ways, What
 from simulations.results import Run
 from simulations.scenarios import Scenario
 from simulations.trace import Kind, Trace
@@ -44,6 +44,7 @@ class Play:
         self._ways = Ways(scenario.images)
         self._conditions: dict[int, tuple[str, ...]] = {}
         self._asleep_until = 0.0
+        self._next_look = 0.0
         self._steps = scenario.paced(self._universe.dice("pace"))
 
     def run(self) -> float:
@@ -91,8 +92,8 @@ class Play:
         self._ways.apply(step, universe.now)
         self._do(step)
         self._look_at_ways()
-        if step.value and (end := self._ways.next_end(universe.now)) is not None:
-            universe.at(end, self._look_at_ways)
+        if TOUCHES.get(step.what, Touch()).disturbs:
+            self._process.users_do(step.image, User.probe)
 
     def _do(self, step: Step) -> None:  # noqa: C901, PLR0912 - an arm a kind of step
         process, disk = self._process, self._disk
@@ -131,7 +132,7 @@ class Play:
         self._asleep_until = max(self._asleep_until, self._universe.now + for_s)
         self._clock.fall_asleep()
         self._network.sleep(for_s)
-        self._process.hold(self._asleep_until)
+        self._process.sleep(self._asleep_until)
         self._universe.at(self._asleep_until, self._wake)
 
     def _wake(self) -> None:
@@ -144,6 +145,10 @@ class Play:
     def _look_at_ways(self) -> None:
         """Write down which ways changed, and have users find out when their image is back."""
         now = self._universe.now
+        end = self._ways.next_end(now)
+        if end is not None and end != self._next_look:
+            self._next_look = end
+            self._universe.at(end, self._look_at_ways)
         for image in range(self._scenario.images):
             things = self._ways.things(image, now)
             if self._conditions.get(image) == things:

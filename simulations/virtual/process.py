@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from resilience.change import Change
     from simulations.scenarios import Scenario
 
-DATA_DIR = Path("/disk/data")
+DATA_DIR = Path("/disk/home/user/data")
+"""Some of the way there is made by the first start, as for a new account."""
 
 
 class Process:
@@ -40,6 +41,7 @@ class Process:
         self._scenario = scenario
         self._lives = 0
         self._again = False
+        self._asleep_until = 0.0
         self._loop: VirtualLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._leaving: asyncio.Event | None = None
@@ -68,7 +70,8 @@ class Process:
         self._note_stored()
         loop = VirtualLoop(self._universe, self._clock, self._bug)  # type: ignore[abstract] # what it has is what we use
         self._loop = loop
-        self._network.attach(loop.call_soon)
+        loop.hold(self._asleep_until)
+        self._network.attach(lambda call, *args: loop.call_soon(call, *args))
         disk = WitnessDisk(self._disk, self._synced)
         host = VirtualHost(
             universe=self._universe,
@@ -104,7 +107,7 @@ class Process:
     def kill(self) -> None:
         """It is gone between two instructions; what it wrote stays in the page cache."""
         if self._die("kill"):
-            self._disk.kill()
+            self._disk.kill(self._cut_dice)
 
     def cut_power(self) -> None:
         """The whole machine is gone, and of the disk what was not synced may be."""
@@ -129,12 +132,16 @@ class Process:
         if self._loop is not None:
             self._loop.hold(until)
 
+    def sleep(self, until: float) -> None:
+        """The machine is asleep: neither this process nor one started meanwhile runs before then."""
+        self._asleep_until = until
+        self.hold(until)
+
     def _die(self, how: str) -> bool:
         self._again = False
         if self._loop is None:
             return False
         self._note(what=how)
-        self._disk.lost_in_flight(self._cut_dice)
         self._loop.die()
         self._network.detach()
         self._forget()
