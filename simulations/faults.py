@@ -113,9 +113,12 @@ class Touch:
     """With value 0 the step ends what it begins with any other."""
     disturbs: bool = False
     """The way is whole again at once, but what stood on it may be gone: a recovery counts from here too."""
+    queues: bool = False
+    """It begins when what is under way has ended: one request at a time."""
 
 
 _CLIENT = ("process",)
+_ENDED = ("frozen", "saving")  # a process that ends is neither any more
 TOUCHES: dict[What, Touch] = {
     What.LINK_DOWN: Touch(("link",)),
     What.LINK_UP: Touch(heals=("link",)),
@@ -147,20 +150,20 @@ TOUCHES: dict[What, Touch] = {
     What.NAME_FAILS: Touch(("~name",)),
     What.NAME_HANGS: Touch(("~name",)),
     What.NAME_WORKS: Touch(heals=("~name",)),
-    What.IMAGE_KILL: Touch(("image",)),
+    What.IMAGE_KILL: Touch(("image",), _ENDED),
     What.IMAGE_START: Touch(heals=("image",)),
     What.IMAGE_SAVE: Touch(("saving",), lasts=True),
     What.IMAGE_BUSY: Touch(("busy",), lasts=True),
     What.IMAGE_FREEZE: Touch(("frozen",)),
     What.IMAGE_THAW: Touch(heals=("frozen",)),
     What.IMAGE_SLOW: Touch(("~slow",), zero_heals=True),
-    What.IMAGE_OTHER: Touch(("right image", "verdict")),
-    What.IMAGE_VERSION: Touch(("right image", "verdict")),
-    What.IMAGE_HOSTILE: Touch(("right image",)),
+    What.IMAGE_OTHER: Touch(("right image", "verdict"), _ENDED),
+    What.IMAGE_VERSION: Touch(("right image", "verdict"), _ENDED),
+    What.IMAGE_HOSTILE: Touch(("right image",), _ENDED),
     What.IMAGE_BACK: Touch(heals=("right image",)),
     What.IMAGE_MOVE: Touch(disturbs=True),
-    What.HOST_CRASH: Touch(("host",)),
-    What.HOST_BOOT: Touch(heals=("host", "image", "frozen")),
+    What.HOST_CRASH: Touch(("host",), _ENDED),
+    What.HOST_BOOT: Touch(heals=("host", "image", *_ENDED)),
     What.SUSPEND: Touch(("awake",), lasts=True),
     What.STALL: Touch(("running",), lasts=True),
     What.KILL: Touch(_CLIENT),
@@ -169,7 +172,7 @@ TOUCHES: dict[What, Touch] = {
     What.START: Touch(heals=_CLIENT),
     What.DISCONNECT: Touch(("wanted",)),
     What.RECONNECT: Touch(heals=("wanted",)),
-    What.LONG_EVALUATION: Touch(("busy",), lasts=True),
+    What.LONG_EVALUATION: Touch(("busy",), lasts=True, queues=True),
     What.RETRY: Touch(heals=("verdict",)),
 }
 """What is not listed (a bystander, a lost hint, a clock, a disk) leaves the way whole at all times."""
@@ -256,8 +259,9 @@ class Ways:
             for thing in touch.heals + (touch.breaks if ended else ()):
                 self._open.pop((image, thing), None)
             for thing in () if ended else touch.breaks:
-                until = now + step.value if touch.lasts else float("inf")
-                self._open[image, thing] = max(until, self._open.get((image, thing), 0.0))
+                end = self._open.get((image, thing), now)
+                until = (max(now, end) if touch.queues else now) + step.value if touch.lasts else float("inf")
+                self._open[image, thing] = max(until, end)
 
     def condition(self, image: int, now: float) -> Condition:
         """How the way to `image` is at `now`."""

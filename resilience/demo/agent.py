@@ -230,10 +230,10 @@ def _serve() -> int:
     return 0
 
 
-def _enter(agent: int, namespace: str, hosts: str, argv: Sequence[str]) -> int:
+def _enter(agent: int, namespace: str, etc: str, argv: Sequence[str]) -> int:
     """Become ``argv`` inside the agent's namespace, with a /sys that shows that namespace's interfaces.
 
-    The file `hosts`, unless empty, stands in for /etc/hosts.
+    The files in the directory `etc`, unless it is empty, stand in for those in /etc.
     """
     try:
         descriptor = os.open(f"/proc/{agent}/ns/net", os.O_RDONLY)
@@ -245,8 +245,8 @@ def _enter(agent: int, namespace: str, hosts: str, argv: Sequence[str]) -> int:
         _system_call("mount", None, b"/", None, MS_REC | MS_SLAVE, None)
         _system_call("umount2", b"/sys", MNT_DETACH)
         _system_call("mount", b"sysfs", b"/sys", b"sysfs", 0, None)
-        if hosts:
-            _system_call("mount", os.fsencode(hosts), b"/etc/hosts", None, MS_BIND, None)
+        for file in Path(etc).iterdir() if etc else ():
+            _system_call("mount", bytes(file), bytes(Path("/etc", file.name)), None, MS_BIND, None)
         # Python ignores these two, and ignoring is inherited; the program expects the usual.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -260,8 +260,8 @@ def _main(argv: Sequence[str]) -> int:
     match argv:
         case ["agent", _]:
             return _serve()
-        case ["enter", agent, namespace, hosts, *program] if program:
-            return _enter(int(agent), namespace, hosts, program)
+        case ["enter", agent, namespace, etc, *program] if program:
+            return _enter(int(agent), namespace, etc, program)
     print("This program is started by the lab itself.", file=sys.stderr)  # noqa: T201 - for whoever tries
     return 2
 

@@ -168,8 +168,8 @@ class Lab:
     def __init__(self) -> None:
         self.name = f"resilience-lab-{os.getpid()}-{next(Lab._numbers)}"
         self.wifi = HOME
-        self.hosts: Path | None = None
-        """What programs started from now on see as /etc/hosts; None: the machine's own."""
+        self.etc: Path | None = None
+        """Its files stand in for those in /etc, for programs started from now on."""
         self._agents: dict[Place, _Agent] = {}
         self._children: list[subprocess.Popen[Any]] = []
         self._firewall = shutil.which("nft") is not None
@@ -236,7 +236,7 @@ class Lab:
         A program that cannot be started exits with 127 and says why on stderr.
         """
         inside = self._agents[Place(place)]
-        command = _program("enter", str(inside.pid), inside.namespace, str(self.hosts or ""), *argv)
+        command = _program("enter", str(inside.pid), inside.namespace, str(self.etc or ""), *argv)
         child = subprocess.Popen(command, **{"start_new_session": True, **options})  # noqa: S603 - the caller's own
         self._children.append(child)
         return child

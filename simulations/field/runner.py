@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simulations.field.player import play
 from simulations.field.score import score
 from simulations.field.seat import IMAGE, START_S, Seat, SeatError
-from simulations.scenarios import Stage, dice_for
+from simulations.scenarios import dice_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from simulations.scenarios import Scenario, Window
+    from simulations.field.player import Window
+    from simulations.scenarios import Scenario
 
 APART_S = 0.25  # between one client's fault and the next one's
 AFTERMATH_S = (2.0, 8.0)  # ghosts come with the kernel's next retransmission, an outage length later at most
@@ -35,7 +37,10 @@ class CancelledRaceError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one client did in one run; None means never, and ``died`` is what a client said that ended."""
+    """What one client did in one run; None means never, and ``died`` is what a client said that ended.
+
+    Of several images the last to be back counts.
+    """
 
     scenario: str
     turn: int
@@ -88,25 +93,33 @@ def run(race: Race, stop: threading.Event, starting: Callable[[str], object]) ->
     """
     for scenario, turn, clients in race.heats():
         starting(f"{scenario.key} round {turn + 1}: {', '.join(clients)}")
-        yield from _heat(race, scenario, turn, clients, stop)
+        yield from heat(race, scenario, turn, clients, stop)
 
 
-def _heat(
+def heat(
     race: Race, scenario: Scenario, turn: int, clients: Sequence[str], stop: threading.Event
 ) -> list[Outcome]:
+    """Play one scenario once, with all these clients at the same time.
+
+    Raises:
+        LabError, SeatError, CancelledRaceError: As from `run`.
+    """
+
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
             raise CancelledRaceError
 
-    def play(place: int, seat: Seat) -> Window:
+    steps = scenario.paced(dice_for(race.seed, scenario.key, turn), race.pace)
+
+    def played(place: int, seat: Seat) -> Window:
         pause(place * APART_S)
-        dice = dice_for(race.seed, scenario.key, turn)
-        stage = Stage(seat.lab, seat.image, dice, pause, race.pace)
-        stage.settle()
-        return scenario.play(stage)
+        return play(steps, seat, pause)
 
     with ExitStack() as stack:
-        seats = [stack.enter_context(Seat(client, race.image)) for client in clients]
+        seats = [
+            stack.enter_context(Seat(client, race.image, images=scenario.images, named=scenario.named))
+            for client in clients
+        ]
         deadline = time.monotonic() + START_S
         while not all([seat.started() for seat in seats]):  # noqa: C419 - each must be asked, to notice its end
             if time.monotonic() > deadline:
@@ -116,7 +129,7 @@ def _heat(
         before = _processor_times()
         with ThreadPoolExecutor(len(seats)) as pool:
             try:
-                windows = list(pool.map(play, range(len(seats)), seats))
+                windows = list(pool.map(played, range(len(seats)), seats))
             except BaseException:
                 stop.set()  # or leaving the pool would wait for the others to play to the end
                 raise
@@ -142,8 +155,13 @@ def _watch(
 
 
 def _outcome(scenario: Scenario, turn: int, seat: Seat, window: Window, busy: float) -> Outcome:
-    result = score(seat.printed(), seat.executed(), window.faults[0], window.path_back)
-    recovery_s = result.recovery_s
+    executed = seat.executed()
+    results = [
+        score(lines, executed, window.faults[0], window.path_back) for lines in seat.by_image(seat.printed())
+    ]
+    recoveries = [result.recovery_s for result in results]
+    recovery_s = None if None in recoveries else max(each for each in recoveries if each is not None)
+    noticed = [result.noticed_s for result in results if result.noticed_s is not None]
     if recovery_s is not None and recovery_s > scenario.patience_s:
         recovery_s = None  # an earlier seat was still being watched; the limit is the same for all
     return Outcome(
@@ -151,9 +169,9 @@ def _outcome(scenario: Scenario, turn: int, seat: Seat, window: Window, busy: fl
         turn=turn,
         client=seat.client,
         recovery_ms=_ms(recovery_s),
-        noticed_ms=_ms(result.noticed_s),
-        repeated=result.repeated,
-        ghosts=result.ghosts,
+        noticed_ms=_ms(min(noticed, default=None)),
+        repeated=results[0].repeated,
+        ghosts=sum(result.ghosts for result in results),
         outage_s=round(window.path_back - window.faults[0], 3),
         processor_busy=round(busy, 3),
         died=seat.died(),
