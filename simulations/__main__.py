@@ -8,8 +8,18 @@ from typing import Annotated
 import typer
 
 from simulations.bench import bench
+from simulations.campaign.commands import register as register_campaign
+from simulations.field.commands import register as register_field
+from simulations.fingerprints import fingerprints
+from simulations.mutants.commands import register as register_mutants
+from simulations.report.commands import register as register_report
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+register_campaign(app)
+register_report(app)
+register_field(app)
+register_mutants(app)
+app.command("fingerprints")(fingerprints)
 app.command("bench")(bench)
 
 

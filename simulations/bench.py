@@ -12,6 +12,7 @@ import signal
 import threading
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,15 @@ from rich.table import Table
 import resilience
 from resilience.demo.namespaces import Lab, LabError
 from simulations.field.cost import Costs, cost_bars, cost_rows, measure
-from simulations.field.report import conduct_rows, field_bars, markdown_table, recovery_groups, recovery_rows
+from simulations.field.peers import obstacle, versions
+from simulations.field.report import (
+    conduct_rows,
+    field_bars,
+    legend_rows,
+    markdown_table,
+    recovery_groups,
+    recovery_rows,
+)
 from simulations.field.runner import CancelledRaceError, Outcome, Race, run
 from simulations.field.seat import CLIENTS, SeatError
 from simulations.scenarios import SCENARIOS
@@ -63,6 +72,7 @@ class Report:
         if self.outcomes:
             parts += [
                 markdown_table(*recovery_rows(self.outcomes)),
+                markdown_table(*legend_rows(self.outcomes)),
                 markdown_table(*conduct_rows(self.outcomes)),
             ]
         parts.append(markdown_table(*cost_rows(self.costs)))
@@ -82,6 +92,9 @@ def bench(
     markdown_file: Annotated[
         Path | None, typer.Option("--markdown", help="Write the README's part here.")
     ] = None,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", help="Draw every recovery here, as SVG; needs matplotlib.")
+    ] = None,
     skip_network: Annotated[
         bool, typer.Option(help="Only what it costs; needs neither root nor Linux.")
     ] = False,
@@ -89,9 +102,13 @@ def bench(
     """Race against other clients under real faults, then weigh imports and the journal."""
     chosen = [SCENARIOS[key] for key in _chosen(only, SCENARIOS, "--only")]
     names = _chosen(clients, CLIENTS, "--clients")
-    for file in (json_file, markdown_file):
+    for file in (json_file, markdown_file, plot_file):
         if file and not file.resolve().parent.is_dir():
             raise typer.BadParameter(f"there is no directory {file.resolve().parent} to write {file.name} to")
+    if plot_file and skip_network:
+        raise typer.BadParameter("--plot draws the race, which --skip-network leaves out")
+    if plot_file and find_spec("matplotlib") is None:
+        raise typer.BadParameter("--plot needs the Python package matplotlib; `make race` installs it")
     outcomes: list[Outcome] = []
     progress_console = Console(stderr=True)
     if not skip_network:
@@ -99,21 +116,26 @@ def bench(
         if missing:
             progress_console.print(f"{missing} `--skip-network` measures the rest.", markup=False)
             raise typer.Exit(CANNOT_MEASURE)
+        names = _able(names, progress_console)
         race = Race(chosen, names, lambda scenario: min(runs, _most_runs(scenario)), seed)
         outcomes = _race(race, progress_console)
     with progress_console.status("weighing imports and the journal"):
         costs = measure()
-    report = Report(machine(), seed, outcomes, costs)
+    report = Report(machine(names if outcomes else ()), seed, outcomes, costs)
     _show(report, Console())
     if json_file:
         json_file.write_text(report.to_json())
     if markdown_file:
         markdown_file.write_text(report.to_markdown())
+    if plot_file:
+        from simulations.field.plot import draw  # noqa: PLC0415 - imported when used
+
+        draw(outcomes, plot_file)
 
 
-def machine() -> dict[str, str]:
+def machine(clients: Iterable[str]) -> dict[str, str]:
     """Name what the figures depend on."""
-    return {
+    ours = {
         "processors": f"{os.cpu_count()} x {_processor()}",
         "kernel": platform.release(),
         "Python": platform.python_version(),
@@ -122,6 +144,7 @@ def machine() -> dict[str, str]:
         "resilience": resilience.__version__,
         "date": datetime.now(UTC).date().isoformat(),
     }
+    return ours | {name: version for client in clients for name, version in versions(client).items()}
 
 
 def _processor() -> str:
@@ -141,6 +164,18 @@ def _chosen(given: str, known: Iterable[str], option: str) -> list[str]:
     if unknown:
         raise typer.BadParameter(f"{option} does not know {', '.join(unknown)}; it knows {', '.join(known)}")
     return list(dict.fromkeys(names))
+
+
+def _able(clients: Sequence[str], console: Console) -> list[str]:
+    """Leave out what cannot run here, saying so, and end if nothing remains."""
+    why = {client: obstacle(client) for client in clients}
+    for client, lacking in why.items():
+        if lacking:
+            console.print(f"{client} is left out: {lacking}.", markup=False)
+    able = [client for client in clients if why[client] is None]
+    if not able:
+        raise typer.Exit(CANNOT_MEASURE)
+    return able
 
 
 def _most_runs(scenario: Scenario) -> int:

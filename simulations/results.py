@@ -31,6 +31,8 @@ class Recovery:
     total_s: float | None
     final: bool
     """After the schedule's end, when everything is whole for good: here 10 s is the law."""
+    broken_s: float | None = None
+    """How long the way had been broken; None: it had not been, and everything was looked at all the same."""
     how: str = ""
     """The trigger and reason that ended it, as told."""
     detect_s: float | None = None

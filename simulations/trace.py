@@ -1,4 +1,4 @@
-"""What happened in one simulated run: entries, in order, with their true time. The only evidence checkers have.
+"""What happened in one simulated run: entries in order, with their true time. All evidence checkers have.
 
 A trace is plain data: the same seed gives the same text, byte for byte, on any machine.
 """
@@ -26,7 +26,7 @@ class Kind(StrEnum):
     HEALED = "healed"  # the schedule is over and every way was made whole; liveness is demanded from here
 
     # What the runtime does, seen from the virtual kernel's side.
-    NOTICED = "noticed"  # interfaces: the product was handed a reading of the network that differs from the last
+    NOTICED = "noticed"  # interfaces: the product was handed a reading that differs from the last
     DIAL = "dial"  # gen, address, local: a link was opened
     ACCEPTED = "accepted"  # gen
     HANDSHAKEN = "handshaken"  # gen
@@ -38,13 +38,13 @@ class Kind(StrEnum):
     LOOKED_UP = "looked up"  # name, addresses, problem: told to the product
 
     # What an image does.
-    EXECUTED = "executed"  # label, image_id, conn: an image began to carry a request out
+    EXECUTED = "executed"  # label, image_id, conn (our generation; -1: an earlier life): an image began to carry it out
     ANSWERED = "answered"  # label, image_id: its reply left
     LISTENING = "listening"  # image_id, listening: it opened or closed its sockets
 
     # What the host of the module sees.
     TOLD = "told"  # seq, source, trigger, target, reason, detail, durable
-    ASKED = "asked"  # label, kind, timeout_s
+    ASKED = "asked"  # label, ask (evaluate or ping), timeout_s
     OUTCOME = "outcome"  # label, outcome: done, expired, unknown, lost, refused or failed; result: str
     STANDS = "stands"  # state, reason, busy: looked at twice a second
     NOTICE = "notice"  # text
@@ -53,7 +53,7 @@ class Kind(StrEnum):
     # Our process.
     PROCESS = "process"  # what: start, kill, power cut, close, closed
     RESTORED = "restored"  # state, seq, session: what a started process found of this image
-    SYNCED = "synced"  # seqs: transitions of this image that reached the medium (first-last)
+    SYNCED = "synced"  # first, last: transitions of this image that reached the medium
     BUG = "bug"  # text: an exception nobody caught; never right
 
 

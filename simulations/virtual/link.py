@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simulations.virtual.kernel_clock import KernelClock, Timer
     from simulations.virtual.transit import Transit
 
-Tell = Callable[..., None]
+Tell = Callable[..., object]
 """Queues a call into our process's loop; nothing happens if that process is gone."""
 
 _NEVER_UP = frozenset({Ended.REFUSED, Ended.UNREACHABLE})

@@ -34,7 +34,7 @@ class VirtualNames:
         self._transit = transit
         self._dice = transit.universe.dice("names")
 
-    def look_up(self, name: str, told: Callable[[list[str], str], None]) -> None:
+    def look_up(self, name: str, told: Callable[[list[str], str], object]) -> None:
         """Call `told` in the end, with addresses or with the reason why there are none."""
         transit = self._transit
         image = self._numbers.get(name, -1)
@@ -54,5 +54,5 @@ class VirtualNames:
             delay_s = self._dice.uniform(*ANSWER_S) + (0.0 if way is None else 2 * way.delay_s)
             transit.clock.after(delay_s, self._answer, image, told)
 
-    def _answer(self, image: int, told: Callable[[list[str], str], None]) -> None:
+    def _answer(self, image: int, told: Callable[[list[str], str], object]) -> None:
         told([self._address(image)], "")

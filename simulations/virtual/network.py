@@ -69,7 +69,7 @@ class VirtualNetwork:
         self._hostnames = [f"image{number}.test" for number in range(images)]
         self._names = VirtualNames(self._hostnames, lambda number: self.images[number].address, self._transit)
         self._named = named
-        self._deliver: Callable[..., None] | None = None
+        self._deliver: Callable[..., object] | None = None
 
     def endpoint(self, image: int) -> str:
         """What the product is told to connect to."""
@@ -78,7 +78,7 @@ class VirtualNetwork:
 
     # -- our process -------------------------------------------------------------------------
 
-    def attach(self, deliver: Callable[..., None]) -> None:
+    def attach(self, deliver: Callable[..., object]) -> None:
         """A process of ours starts; `deliver(fn, *args)` queues a call into its loop."""
         self.detach()
         self._deliver = deliver
@@ -91,7 +91,7 @@ class VirtualNetwork:
         for connection in list(self._transit.connections.values()):
             connection.reset()
 
-    def _teller(self) -> Callable[..., None]:
+    def _teller(self) -> Callable[..., object]:
         """Reaches the present process, and none after it."""
         life = self._transit.life
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from inspect import CORO_CREATED, getcoroutinestate
 from pathlib import Path
+from types import CoroutineType
 from typing import TYPE_CHECKING
 
 from resilience.endpoint import parse_endpoint
@@ -71,7 +73,7 @@ class Process:
         loop = VirtualLoop(self._universe, self._clock, self._bug)  # type: ignore[abstract] # what it has is what we use
         self._loop = loop
         loop.hold(self._asleep_until)
-        self._network.attach(lambda call, *args: loop.call_soon(call, *args))
+        self._network.attach(loop.call_soon)
         disk = WitnessDisk(self._disk, self._synced)
         host = VirtualHost(
             universe=self._universe,
@@ -150,6 +152,9 @@ class Process:
     def _forget(self) -> None:
         if self._main is not None:
             self._main.remove_done_callback(self._ended)
+            coroutine = self._main.get_coro()
+            if isinstance(coroutine, CoroutineType) and getcoroutinestate(coroutine) == CORO_CREATED:
+                coroutine.close()  # killed before its first step: or Python complains that it never ran
         self._loop = self._main = self._leaving = None
         self.users = []
 

@@ -1,0 +1,67 @@
+"""Law 3: busy is not dead and is shown as busy; frozen is told as frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from machines.reasons import Reason
+from simulations.check.calm import HARMLESS_THINGS, calms, next_fault
+from simulations.check.story import LIVE, Story, first, label_of, lost
+from simulations.results import Violation
+from simulations.trace import Entry, Kind
+
+FROZEN_S = 6.0
+"""3 s of acknowledged but unanswered heartbeats (machines.policy), a look each second, and slack."""
+
+SHOWN_AFTER_S = 1.5
+"""A request unanswered for 1 s makes an image "busy" (machines.policy); looked at every 0.15 s."""
+
+
+def frozen_is_named(story: Story) -> Iterator[Violation]:
+    """A process that is stopped on a healthy network is told as exactly that, and in time."""
+    for image in story.images:
+        quiet = {calm.until for calm in calms(story, image)}
+        for spell in story.runs(
+            image, lambda things: "frozen" in things and things <= HARMLESS_THINGS | {"frozen"}
+        ):
+            if spell.since not in quiet or story.state(image, spell.since) not in LIVE:
+                continue
+            by = spell.since + FROZEN_S + story.lag_s(spell.since, spell.since + FROZEN_S)
+            until = next_fault(story, image, spell.since, spell.until)
+            told = first(
+                e for e in story.of(Kind.TOLD, image=image) if spell.since <= e.t < until and lost(e)
+            )
+            if told is not None and told.data["reason"] != Reason.FROZEN:
+                yield Violation(3, told.t, image, f"frozen, but told as {told.data['reason']!r}")
+            elif by < until and (told is None or told.t > by):
+                yield Violation(
+                    3, by, image, f"frozen since {spell.since:.3f}, and not told in {FROZEN_S:g} s"
+                )
+
+
+def busy_is_shown(story: Story) -> Iterator[Violation]:
+    """While a connected image works on a request of ours the reason says so."""
+    for image in story.images:
+        seen = list(story.of(Kind.SENT, Kind.ANSWERED, Kind.STANDS, image=image))
+        for calm in calms(story, image):
+            yield from _unshown(story, [entry for entry in seen if calm.since <= entry.t < calm.until])
+
+
+def _unshown(story: Story, seen: list[Entry]) -> Iterator[Violation]:
+    asked: Entry | None = None
+    for entry in seen:
+        if entry.kind is not Kind.STANDS:
+            asked = entry if entry.kind is Kind.SENT else None
+        elif asked is not None and entry.t >= asked.t + SHOWN_AFTER_S and not _shown(entry, asked):
+            if story.stopped(asked.t, entry.t):
+                continue
+            shown = entry.data["reason"]
+            what = f"{label_of(asked)} has been out since {asked.t:.3f}, and what is shown is {shown!r}"
+            yield Violation(3, entry.t, entry.image, what)
+            return
+
+
+def _shown(stands: Entry, asked: Entry) -> bool:
+    ping = label_of(asked) == "ping"
+    good = {Reason.BUSY, Reason.NOT_ANSWERING} if ping else {Reason.BUSY}
+    return bool(stands.data["busy"]) and stands.data["reason"] in good

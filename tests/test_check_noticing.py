@@ -1,0 +1,138 @@
+"""Laws 2 and 4: silence is told within the bars, and nobody is called connected beyond it."""
+
+from __future__ import annotations
+
+import pytest
+from traces import Tale
+
+from simulations.check import noticing
+from simulations.trace import Kind
+
+SILENT = "Connected link_silent Reconnecting"
+BACK = "Reconnecting image_answered Connected"
+
+
+def tale(*faults: str) -> Tale:
+    """Connected from the start; these faults; seen until 40 s."""
+    told = Tale().begin()
+    told.fault(*faults)
+    told._pass(40.0)
+    told.note(40.0, Kind.HEALED, -1)
+    return told
+
+
+BREAKS = (
+    "10 drop",
+    "10 drop in",
+    "10 drop out",
+    "10 host crash #0",
+    "10 stall way 20",
+    "10 carrier off",
+    "10 image kill #0",
+    "10 portal on",
+    "10 nat forgets",
+    "10 nat resets",
+)
+
+
+@pytest.mark.parametrize("fault", BREAKS)
+def test_an_idle_way_that_falls_silent_is_told_within_three_seconds(fault: str) -> None:
+    """And a little for looking and telling; never is too late as well."""
+    for told_at, late in ((12.9, 0), (13.6, 1), (None, 1)):
+        told = tale(fault)
+        if told_at is not None:
+            told.told(told_at, SILENT, "no sign of life")
+        assert [v.law for v in told.by(noticing.silence_is_noticed)] == [4] * late, told_at
+
+
+@pytest.mark.parametrize("sent_at", [9.999, 10.5])
+def test_with_a_request_in_flight_it_takes_one_second(sent_at: float) -> None:
+    """Counted from the drop or from the request, whichever is later."""
+    for after_s, late in ((0.95, 0), (1.5, 1)):
+        told = tale("10 drop")
+        told.note(sent_at, Kind.SENT, gen=1, label="1000001")
+        told.told(max(10.0, sent_at) + after_s, SILENT, "no sign of life")
+        assert len(told.by(noticing.silence_is_noticed)) == late
+
+
+def test_a_request_that_was_answered_is_not_in_flight() -> None:
+    """Then the way is idle."""
+    told = tale("10 drop")
+    told.exchange(9.9, 1, "1000001")
+    told.told(12.5, SILENT, "no sign of life")
+    assert told.by(noticing.silence_is_noticed) == []
+
+
+def test_a_short_break_need_not_be_noticed() -> None:
+    """Over before any bar."""
+    assert tale("10 drop", "12 undrop").by(noticing.silence_is_noticed) == []
+
+
+def test_a_reply_may_be_heard_where_only_our_half_is_dropped() -> None:
+    """And is repeated, because our acknowledgement is dropped too."""
+    told = tale("10 drop out")
+    told.note(9.999, Kind.SENT, gen=1, label="1000001")
+    told.execute(9.9995, 1, "1000001")
+    told.note(11.0, Kind.ANSWERED, label="1000001", image_id="image-0")
+    told.told(15.0, SILENT, "no sign of life")
+    assert told.by(noticing.silence_is_noticed) == []
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ("10 drop", "10.5 suspend 20"),
+        ("10 drop", "11 stall 5"),
+        ("9 loss 0.3", "10 drop"),
+        ("9.5 undrop", "10 drop"),
+        ("10 drop", "12 nat forgets"),
+        ("5 dock", "10 link down"),
+    ],
+)
+def test_no_bar_holds_where_other_things_happen(faults: tuple[str, ...]) -> None:
+    """What the machine must do there is judged by recovery."""
+    assert tale(*faults).by(noticing.silence_is_noticed) == []
+
+
+def test_a_slow_disk_delays_what_is_told() -> None:
+    """But no longer than a disk is waited for."""
+    for told_at, late in ((15.0, 0), (15.5, 1)):
+        told = tale("8 disk slow 0.5", "10 drop")
+        told.told(told_at, SILENT, "no sign of life")
+        assert len(told.by(noticing.silence_is_noticed)) == late
+
+
+# -- law 2 ---------------------------------------------------------------------------------
+
+
+def test_nobody_is_connected_who_cannot_be_reached() -> None:
+    """A reply that was under way when the way broke is no lie; later there is none."""
+    for told_at, lies in ((12.0, 0), (16.0, 1)):
+        told = tale("10 drop")
+        told.told(10.9, SILENT, "no sign of life")
+        told.told(told_at, "Reconnecting link_resumed Connected", "link survived")
+        assert [v.law for v in told.by(noticing.no_claim_beyond_reach)] == [2] * lies
+
+
+def test_what_was_decided_before_our_sleep_may_be_told_after_it() -> None:
+    """Late, and true when it was decided."""
+    told = tale("9 suspend 10", "9.5 drop")
+    told.told(19.01, BACK, "image answered")
+    assert told.by(noticing.no_claim_beyond_reach) == []
+
+
+def test_a_cable_reaches_where_the_wifi_does_not() -> None:
+    """Docked, the image answers although the WiFi is down."""
+    told = tale("5 dock", "10 link down")
+    told.told(16.0, BACK, "image answered")
+    assert told.by(noticing.no_claim_beyond_reach) == []
+
+
+def test_a_claim_that_bears_out_is_none() -> None:
+    """Whoever answers requests can be reached, whatever the schedule says."""
+    told = tale("10 image save 20 #0")
+    told.told(10.1, "Connected link_lost Reconnecting", "link closed by the other side")
+    told.told(20.0, BACK, "image answered")
+    assert len(told.by(noticing.no_claim_beyond_reach)) == 1
+    told.evaluate(20.1, 2, "1000001")
+    assert told.by(noticing.no_claim_beyond_reach) == []
