@@ -91,6 +91,15 @@ check: $(READY) ## style, types, import contracts, diagrams, and the wheel in an
 bench: $(READY) system ## the race against other clients under the same faults, and what it all costs
 	@exec $(BIN)/python -m simulations bench $(ARGS)
 
+.PHONY: race
+race: $(READY) system ## bench beside gRPC, websockets, NATS, MQTT and mosh too, installed for it; draws docs/race.svg
+	@$(BIN)/python -m simulations.field.install
+	exec $(BIN)/python -m simulations bench --plot docs/race.svg $(ARGS)
+
+.PHONY: verify
+verify: $(READY) ## the proof: a campaign of simulated trouble, judged against every bar
+	@exec $(BIN)/python -m simulations verify $(ARGS)
+
 .PHONY: clean
 clean: ## remove the environment, caches and everything built
 	@rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis .coverage*

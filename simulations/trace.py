@@ -38,7 +38,7 @@ class Kind(StrEnum):
     LOOKED_UP = "looked up"  # name, addresses, problem: told to the product
 
     # What an image does.
-    EXECUTED = "executed"  # label, image_id, conn (our generation; -1: an earlier life): an image began to carry it out
+    EXECUTED = "executed"  # label, image_id, conn: our generation, -1 of an earlier life; it begins now
     ANSWERED = "answered"  # label, image_id: its reply left
     LISTENING = "listening"  # image_id, listening: it opened or closed its sockets
 

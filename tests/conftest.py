@@ -28,6 +28,7 @@ WANTS = {
     "nftables": "nftables",
     "namespace": "network namespaces",
     "tmpfs": "tmpfs",
+    "make race": "the race's peers",
 }
 """A word of a skip's reason, and what the machine lacks; the first that fits counts."""
 

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from simulations.field.runner import Outcome
 
-OURS, FLOOR = "resilience", "tcp_floor"
+OURS, FLOOR, MOSH = "resilience", "tcp_floor", "mosh"
 ANYTHING_MS = 10_000.0  # what the documents that started the project promise for every recovery
 TOLD_MS = (50.0, 500.0)  # median and worst when an interface event tells
 UNTOLD_MS = (250.0, 600.0)  # median and worst when nothing tells and the outage is under a minute
 CARRIER_ALLOWANCE_MS = 200.0  # over the floor: until the kernel's next ARP try nobody can do anything
+LEVEL_MS = 20.0  # requests are this far apart, so two clients that are level may differ by as much
 NOTICE_MS = 1_000.0  # with a request in flight, and the probes see to that
 
 
@@ -31,8 +32,18 @@ class Spread:
     most: float
     runs: int
 
-    def __str__(self) -> str:
-        return " / ".join(shown(value) for value in (self.least, self.middle, self.most))
+    def short(self) -> str:
+        """Write what counts: the median and the worst, as one word if neither ever came."""
+        both = (shown(self.middle), shown(self.most))
+        return both[0] if math.isinf(self.middle) else " / ".join(both)
+
+    def cells(self) -> list[str]:
+        """Write everything, each in a cell of its own."""
+        return [*map(shown, (self.least, self.middle, self.most)), str(self.runs)]
+
+    def rank(self) -> tuple[float, float]:
+        """Give what to sort by, the fastest first."""
+        return self.middle, self.most
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +81,15 @@ def spread(recoveries_ms: Iterable[float | None]) -> Spread:
     return Spread(values[0], median(values), values[-1], len(values))
 
 
+def clients_of(outcomes: Sequence[Outcome]) -> list[str]:
+    """List the clients as they were given: later rounds begin with another one."""
+    return list(dict.fromkeys(outcome.client for outcome in outcomes if outcome.turn == 0))
+
+
 def spreads(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], Spread]:
     """Sum up by (scenario, client), in the order of the scenarios and of first appearance."""
     grouped: dict[tuple[str, str], list[float | None]] = {}
-    clients = list(dict.fromkeys(outcome.client for outcome in outcomes if outcome.turn == 0))
+    clients = clients_of(outcomes)
     for scenario in SCENARIOS:
         for client in clients:
             found = [o.recovery_ms for o in outcomes if (o.scenario, o.client) == (scenario, client)]
@@ -91,14 +107,23 @@ def field_bars(outcomes: Sequence[Outcome]) -> list[Bar]:
     bars = [Bar("any recovery, worst", ANYTHING_MS, max(value.most for value in ours.values()))]
     for key, value in ours.items():
         bars.extend(_scenario_bars(outcomes, key, value))
-        peers = [s.middle for (k, client), s in summed.items() if k == key and client not in {OURS, FLOOR}]
-        if peers:
-            bars.append(Bar(f"{key} the race: median, against the best peer's", min(peers), value.middle))
+        bars.extend(_race_bars(key, {client: s for (k, client), s in summed.items() if k == key}))
         if SCENARIOS[key].told is Told.NOBODY:
             noticed = spread(o.noticed_ms for o in outcomes if (o.client, o.scenario) == (OURS, key))
             bars.append(Bar(f"{key} noticing, worst", NOTICE_MS, noticed.most))
     repeated = sum(outcome.repeated for outcome in outcomes if outcome.client == OURS)
     bars.append(Bar("requests executed more than once", 0, repeated, "requests"))
+    return bars
+
+
+def _race_bars(key: str, summed: dict[str, Spread]) -> list[Bar]:
+    """Ask to be ahead of everybody over TCP, and level with mosh, which has no connection to lose."""
+    bars, ours = [], summed[OURS].middle
+    peers = [value.middle for client, value in summed.items() if client not in {OURS, FLOOR, MOSH}]
+    if peers:
+        bars.append(Bar(f"{key} the race: median, against the best peer's", min(peers), ours))
+    if MOSH in summed and not math.isinf(summed[MOSH].middle):  # it does not survive a restart of its server
+        bars.append(Bar(f"{key} the race: median, level with mosh's", summed[MOSH].middle + LEVEL_MS, ours))
     return bars
 
 
@@ -129,40 +154,53 @@ def _over_the_floor(outcomes: Sequence[Outcome]) -> Spread | None:
 
 
 def recovery_rows(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
-    """Lay out min / median / max as (header, rows): a row per scenario, a column per client."""
+    """Lay out medians and maxima as (header, rows): a row per client, a column per scenario."""
     summed = spreads(outcomes)
-    clients = list(dict.fromkeys(client for _, client in summed))
+    keys = list(dict.fromkeys(key for key, _ in summed))
     rows = []
-    for key, scenario in SCENARIOS.items():
-        found = {client: summed[key, client] for client in clients if (key, client) in summed}
-        if found:
-            runs = max(value.runs for value in found.values())
-            cells = [str(found[client]) if client in found else "-" for client in clients]
-            rows.append([f"{key} {scenario.title}", str(runs), *cells])
-    return ["recovery in ms, min / median / max", "runs", *clients], rows
+    for client in clients_of(outcomes):
+        found = [summed.get((key, client)) for key in keys]
+        rows.append([client, *("-" if value is None else value.short() for value in found)])
+    return ["median / max in ms", *keys], rows
+
+
+def legend_rows(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
+    """Say what the scenarios' keys stand for and how many rounds were played, as (header, rows)."""
+    summed = spreads(outcomes)
+    runs = {key: max(value.runs for (k, _), value in summed.items() if k == key) for key, _ in summed}
+    rows = [[key, SCENARIOS[key].title, SCENARIOS[key].told, str(count)] for key, count in runs.items()]
+    return ["", "scenario", "who tells the client", "runs"], rows
 
 
 def recovery_groups(outcomes: Sequence[Outcome]) -> list[list[list[str]]]:
-    """Lay out the same for a terminal's width: per scenario a group, per client a row."""
-    groups: dict[str, list[list[str]]] = {}
+    """Lay out all of it for a terminal's width: per scenario a group, per client a row, the fastest first."""
+    groups: dict[str, list[tuple[str, Spread]]] = {}
     for (key, client), value in spreads(outcomes).items():
-        rows = groups.setdefault(key, [])
-        name = "" if rows else f"{key} {SCENARIOS[key].title}"
-        rows.append([name, client, *map(shown, (value.least, value.middle, value.most)), str(value.runs)])
-    return list(groups.values())
+        groups.setdefault(key, []).append((client, value))
+    return [
+        [
+            [f"{key} {SCENARIOS[key].title}" if place == 0 else "", client, *value.cells()]
+            for place, (client, value) in enumerate(sorted(group, key=lambda pair: pair[1].rank()))
+        ]
+        for key, group in groups.items()
+    ]
 
 
 def conduct_rows(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
     """Lay out requests run twice, requests run after their client gave up, and clients that ended."""
-    clients = [client for client in dict.fromkeys(outcome.client for outcome in outcomes) if client != FLOOR]
-    twice = [str(sum(o.repeated for o in outcomes if o.client == client)) for client in clients]
-    ghosts = [str(sum(o.ghosts for o in outcomes if o.client == client)) for client in clients]
-    deaths = [str(sum(bool(o.died) for o in outcomes if o.client == client)) for client in clients]
-    return ["conduct, all runs together", *clients], [
-        ["requests executed more than once", *twice],
-        ["requests executed after the client gave up", *ghosts],
-        ["runs in which the client itself ended", *deaths],
-    ]
+    rows = []
+    for client in clients_of(outcomes):
+        if client == FLOOR:  # it sends no requests
+            continue
+        mine = [outcome for outcome in outcomes if outcome.client == client]
+        counts = (sum(o.repeated for o in mine), sum(o.ghosts for o in mine), sum(bool(o.died) for o in mine))
+        rows.append([client, *map(str, counts)])
+    return [
+        "requests and clients, all runs together",
+        "run twice",
+        "run after given up",
+        "clients ended",
+    ], rows
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
