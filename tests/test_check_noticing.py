@@ -24,7 +24,6 @@ def tale(*faults: str) -> Tale:
 BREAKS = (
     "10 drop",
     "10 drop in",
-    "10 drop out",
     "10 host crash #0",
     "10 stall way 20",
     "10 carrier off",
@@ -69,13 +68,15 @@ def test_a_short_break_need_not_be_noticed() -> None:
 
 
 def test_a_reply_may_be_heard_where_only_our_half_is_dropped() -> None:
-    """And is repeated, because our acknowledgement is dropped too."""
-    told = tale("10 drop out")
-    told.note(9.999, Kind.SENT, gen=1, label="1000001")
-    told.execute(9.9995, 1, "1000001")
-    told.note(11.0, Kind.ANSWERED, label="1000001", image_id="image-0")
-    told.told(15.0, SILENT, "no sign of life")
-    assert told.by(noticing.silence_is_noticed) == []
+    """And again, because our acknowledgement is dropped too: the bars count from the last of it."""
+    for answered_at, told_at, late in ((None, 14.7, 0), (None, 15.2, 1), (10.5, 13.3, 0), (10.5, 13.6, 1)):
+        told = tale("10 drop out")
+        if answered_at is not None:
+            told.note(9.999, Kind.SENT, gen=1, label="1000001")
+            told.execute(9.9995, 1, "1000001")
+            told.note(answered_at, Kind.ANSWERED, label="1000001", image_id="image-0")
+        told.told(told_at, SILENT, "no sign of life")
+        assert [v.law for v in told.by(noticing.silence_is_noticed)] == [4] * late, told_at
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,14 @@ def test_nobody_is_connected_who_cannot_be_reached() -> None:
         told.told(10.9, SILENT, "no sign of life")
         told.told(told_at, "Reconnecting link_resumed Connected", "link survived")
         assert [v.law for v in told.by(noticing.no_claim_beyond_reach)] == [2] * lies
+
+
+def test_a_frozen_image_answers_nobody() -> None:
+    """Its kernel's acknowledgements are no sign of its life."""
+    told = tale("10 image freeze #0")
+    told.told(14.0, SILENT, "image process frozen, network fine")
+    told.told(15.0, "Reconnecting link_resumed Connected", "link survived")
+    assert [v.law for v in told.by(noticing.no_claim_beyond_reach)] == [2]
 
 
 def test_what_was_decided_before_our_sleep_may_be_told_after_it() -> None:

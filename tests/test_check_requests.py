@@ -196,6 +196,31 @@ def test_a_link_kept_for_its_hope_is_not_worth_a_ghost() -> None:
     assert "nobody knows" in told.by(requests.no_ghosts)[0].what
 
 
+def test_what_was_given_up_on_a_way_that_broke_is_called_off_soon() -> None:
+    """As soon as the silence is noticed; later where acknowledgements still come."""
+    for fault, begun, ghosts in (
+        ("drop", 3.9, 0),
+        ("drop", 4.6, 1),
+        ("drop in", 4.6, 0),
+        ("loss 0.5", 4.6, 0),
+    ):
+        told = tale()
+        told.fault(f"2 {fault}")
+        told.note(2.1, Kind.SENT, gen=1, label=WORK)
+        told.outcome(2.6, WORK, "unknown")
+        told.execute(begun, 1, WORK)
+        assert len(told.by(requests.no_ghosts)) == ghosts, (fault, begun)
+
+
+def test_an_evaluation_is_never_safe_to_repeat() -> None:
+    """What was sent and got no reply may have run: nobody knows."""
+    told = tale()
+    told.ask(1.0, WORK)
+    told.note(1.0, Kind.SENT, gen=1, label=WORK)
+    told.outcome(1.5, WORK, "lost")
+    assert "asked again" in told.by(requests.outcomes_are_true)[0].what
+
+
 def test_what_the_way_held_back_is_no_ghost() -> None:
     """As much later as its delay explains, and no more."""
     for begun, ghosts in ((4.9, 0), (5.5, 1)):

@@ -694,7 +694,7 @@ def test_a_disk_fuller_than_full_takes_nothing() -> None:
 
 # The history on it
 
-USER = HOME / "user"  # exists, durably
+USER = HOME / "user"  # made by the first start, as for a new account
 DATA = USER / "data"
 BASE = TransitionRecord("a", "e", "s", 1, 1.0, "Fresh", "go", "Connected", "r")
 ROOMY = Limits(segment_bytes=700, crowded_bytes=10**9, crowded_segments=10**6, reserve_bytes=600)
@@ -717,7 +717,7 @@ class Store(RuleBasedStateMachine):
     @initialize(crowded=st.booleans())
     def begin(self, crowded: bool) -> None:  # noqa: FBT001 -- hypothesis passes it by name
         """Start with an empty disk."""
-        self.disk = self.kind(Medium(dirs=frozenset({USER})))
+        self.disk = self.kind(Medium(dirs=frozenset({HOME})))
         self.limits = CROWDED if crowded else ROOMY
         self.history: History | None = None
         self.recorded: list[TransitionRecord] = []  # by all processes, in order

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from machines.reasons import Reason
 from simulations.check.calm import HARMLESS_THINGS, calms, next_fault
-from simulations.check.story import LIVE, Story, first, label_of, lost
+from simulations.check.story import AT_ONCE_S, LIVE, Story, first, label_of, lost
 from simulations.results import Violation
 from simulations.trace import Entry, Kind
 
 FROZEN_S = 6.0
 """3 s of acknowledged but unanswered heartbeats (machines.policy), a look each second, and slack."""
+
+_OUT = frozenset({Reason.BUSY, Reason.NOT_ANSWERING})
 
 SHOWN_AFTER_S = 1.5
 """A request unanswered for 1 s makes an image "busy" (machines.policy); looked at every 0.15 s."""
@@ -40,7 +42,7 @@ def frozen_is_named(story: Story) -> Iterator[Violation]:
 
 
 def busy_is_shown(story: Story) -> Iterator[Violation]:
-    """While a connected image works on a request of ours the reason says so."""
+    """While a connected image works on a request of ours the reason says so, and not afterwards."""
     for image in story.images:
         seen = list(story.of(Kind.SENT, Kind.ANSWERED, Kind.STANDS, image=image))
         for calm in calms(story, image):
@@ -49,19 +51,24 @@ def busy_is_shown(story: Story) -> Iterator[Violation]:
 
 def _unshown(story: Story, seen: list[Entry]) -> Iterator[Violation]:
     asked: Entry | None = None
+    quiet_since = float("inf")
     for entry in seen:
         if entry.kind is not Kind.STANDS:
             asked = entry if entry.kind is Kind.SENT else None
-        elif asked is not None and entry.t >= asked.t + SHOWN_AFTER_S and not _shown(entry, asked):
-            if story.stopped(asked.t, entry.t):
-                continue
+            quiet_since = entry.t if asked is None else float("inf")
+            continue
+        what = ""
+        if asked is not None and entry.t >= asked.t + SHOWN_AFTER_S and not _shown(entry, asked):
             shown = entry.data["reason"]
             what = f"{label_of(asked)} has been out since {asked.t:.3f}, and what is shown is {shown!r}"
+        elif entry.t >= quiet_since + AT_ONCE_S and (entry.data["busy"] or entry.data["reason"] in _OUT):
+            what = f"shown as {entry.data['reason']!r}, though the last reply left at {quiet_since:.3f}"
+        if what and not story.stopped(entry.t - SHOWN_AFTER_S, entry.t):
             yield Violation(3, entry.t, entry.image, what)
             return
 
 
 def _shown(stands: Entry, asked: Entry) -> bool:
     ping = label_of(asked) == "ping"
-    good = {Reason.BUSY, Reason.NOT_ANSWERING} if ping else {Reason.BUSY}
+    good = _OUT if ping else {Reason.BUSY}
     return bool(stands.data["busy"]) and stands.data["reason"] in good

@@ -16,8 +16,8 @@ ASKING_S, IDLE_S = 1.0, 3.0
 SLACK_S = 0.25
 """What the base round trip, the journal and the granularity of looking add to a bar."""
 
-REPLY_TAIL_S = 1.5
-"""Where only our half is dropped, a reply is heard, and heard again with growing gaps."""
+REPLY_TAIL_S = 1.6
+"""Where only our half is dropped, what the image said last is heard, and again after 0.2, 0.4, 0.8 s."""
 
 SETTLED_S = 4.0
 """Replies that were under way when the way broke have arrived: 1.5 s of delay and 0.8 s of jitter at most."""
@@ -25,7 +25,10 @@ SETTLED_S = 4.0
 UNREACHABLE = frozenset(
     {"link", "carrier", "lease", "drop", "host", "stall way", "image", "saving", "portal"}
 )
-"""While one of these is broken, nobody answers a request."""
+"""While one of these is broken, nobody can be reached."""
+
+SPEECHLESS = UNREACHABLE | {"frozen"}
+"""... and nobody answers, whatever the image's kernel says."""
 
 _DOCKS = frozenset({What.DOCK, What.UNDOCK})
 _DISTURBING = frozenset({What.DOCK, What.VPN_UP, What.VPN_DOWN, What.NAT_FORGETS, What.NAT_RESETS})
@@ -57,16 +60,17 @@ def silence_is_noticed(story: Story) -> Iterator[Violation]:
 
 def _bar(story: Story, image: int, spell: Spell, calm: Calm) -> float:
     """By when the silence that begins with `spell` must have been told."""
-    half = any(t == spell.since for t, _ in story.faults_of(image, What.DROP_OUT))
-    heard = [e.t for e in story.of(Kind.ANSWERED, image=image) if 0 <= e.t - spell.since <= IDLE_S and half]
-    since = max(heard) + REPLY_TAIL_S if heard else spell.since
+    since = spell.since
+    if any(t == spell.since for t, _ in story.faults_of(image, What.DROP_OUT)):
+        heard = [e.t for e in story.of(Kind.ANSWERED, image=image) if 0 <= e.t - since <= IDLE_S]
+        since = max([since, *heard]) + REPLY_TAIL_S
     bar, asked = since + IDLE_S, False
     for entry in story.of(Kind.SENT, Kind.ANSWERED, image=image):
         if calm.since <= entry.t < spell.since:
             asked = entry.kind is Kind.SENT
         elif spell.since <= entry.t < bar and entry.kind is Kind.SENT:
             bar = min(bar, max(since, entry.t) + ASKING_S)
-    if asked and not heard:
+    if asked:
         bar = min(bar, since + ASKING_S)
     return bar + SLACK_S + story.lag_s(spell.since, bar)
 
@@ -87,7 +91,7 @@ def _docked(story: Story, t: float) -> bool:
 def no_claim_beyond_reach(story: Story) -> Iterator[Violation]:
     """Nobody is told connected while nobody can be reached (law 2)."""
     for image in story.images:
-        for spell in story.runs(image, lambda things: bool(things & UNREACHABLE)):
+        for spell in story.runs(image, lambda things: bool(things & SPEECHLESS)):
             if _docked_meanwhile(story, spell) or "~rate" in story.things_between(
                 image, spell.since - IDLE_S, spell.until
             ):

@@ -53,14 +53,14 @@ def _still_used(story: Story, image: int, lost_at: float, noticed_at: float) -> 
         if entry.t <= lost_at:
             old = {gen: each for gen, each in links.items() if each.closed_at is None and each.accepted}
             continue
-        if entry.kind is Kind.PROCESS or entry.t > by:
+        if entry.kind is Kind.PROCESS:
+            return
+        if entry.t > by:
             break
         if entry.kind is Kind.SENT and link is not None and link.gen in old and entry.t > noticed_at:
             what = f"{label_of(entry)} was sent on generation {link.gen}; its address went at {lost_at:.3f}"
             yield Violation(8, entry.t, image, what)
-    else:
-        return
-    if entry.kind is not Kind.PROCESS and not story.stopped(lost_at, by):
+    if by < story.end and not story.stopped(lost_at, by):
         yield from (_outlived(link, image, lost_at, by) for link in old.values() if link.closed_at is None)
 
 

@@ -24,8 +24,9 @@ LATE_S = 0.25
 UNDER_WAY_S = 0.5
 """Beyond what the way's own delay explains: one retransmission of what left before the link was closed."""
 
-ABANDONED_S = 3.0
-"""A request given up on a link that seems well: until then the link is found silent, and closed (law 4)."""
+ABANDONED_S, ABANDONED_LATE_S = 1.5, 3.0
+"""A request given up on a link that seems well: until then the link is found silent and closed (law 4). Later
+where acknowledgements still come: when packets are lost here and there, or in one direction."""
 
 HELD_BY_OUR_KERNEL_S = 3.0
 """While it looks for its gateway it keeps what is to leave; it asks three times, a second apart."""
@@ -149,23 +150,17 @@ def no_ghosts(story: Story) -> Iterator[Violation]:
 def _ghost(story: Story, entry: Entry, sent_at: float, carrier: Link, gave_up: float | None) -> str:
     """How this execution came too late; empty if it did not."""
     image, t = entry.image, entry.t
-    late = carrier.closed_at is not None and t > carrier.closed_at + UNDER_WAY_S
-    forgotten = gave_up is not None and t > story.due(gave_up, ABANDONED_S)
-    if not (late or forgotten):
+    things = story.things_between(image, sent_at, t)
+    if things & WAITS_AT_THE_IMAGE or story.worked(image, sent_at, t):
         return ""
-    delay_s = _delay_s(story, image, sent_at, t)
-    if story.things_between(image, sent_at, t) & OUR_NETWORK:
-        delay_s += HELD_BY_OUR_KERNEL_S
-    late = late and t > (carrier.closed_at or 0.0) + UNDER_WAY_S + delay_s
-    forgotten = forgotten and t > story.due(gave_up or 0.0, ABANDONED_S + delay_s)
-    lay_there = story.things_between(image, sent_at, t) & WAITS_AT_THE_IMAGE or story.worked(
-        image, sent_at, t
-    )
-    if lay_there or not (late or forgotten):
-        return ""
-    if late:
+    held_s = _delay_s(story, image, sent_at, t) + (HELD_BY_OUR_KERNEL_S if things & OUR_NETWORK else 0.0)
+    if carrier.closed_at is not None and t > carrier.closed_at + UNDER_WAY_S + held_s:
         return f"though its link {carrier.gen} had been closed at {carrier.closed_at:.3f}"
-    return f"though its caller had been told at {gave_up:.3f} that nobody knows"
+    half = any(True for at, _ in story.faults_of(image, What.DROP_OUT, What.DROP_IN) if at <= t)
+    abandoned_s = ABANDONED_LATE_S if half or things & {"~loss", "~mtu"} else ABANDONED_S
+    if gave_up is not None and t > story.due(gave_up, abandoned_s + held_s):
+        return f"though its caller had been told at {gave_up:.3f} that nobody knows"
+    return ""
 
 
 def _delay_s(story: Story, image: int, since: float, until: float) -> float:

@@ -13,8 +13,12 @@ MOST_S: tuple[tuple[float, float], ...] = ((10.0, 0.25), (60.0, 1.0), (float("in
 """Until so long into an outage no two tries are further apart than this (machines.policy.LADDERS, the most
 patient of them). 4 s at the end keep the 10 s when no event ever comes (DESIGN section 4, law 10)."""
 
-PATIENCE_S = 4.0
-"""An accepted dial may take so long for its handshake; nothing else is tried meanwhile."""
+PATIENCE_S, MOST_PATIENCE_S = 2.0, 4.0
+"""An accepted dial may take so long for its handshake, and nothing else is tried meanwhile; with every dial
+that timed out twice as long, up to the most (machines.policy)."""
+
+_SLOWS = frozenset({"~delay", "~jitter", "~loss", "~rate", "~mtu"})
+"""What makes round trips long, and patience with them."""
 
 LOOKUP_S = 5.0
 """A name server that says nothing is waited for so long."""
@@ -27,6 +31,9 @@ FLOOD = 300
 CROWD = 16
 """More images than this share the pace (machines.policy)."""
 
+_MORE = (Kind.SCOUT, Kind.TOLD, Kind.LOOKED_UP, Kind.ACTION, Kind.NOTICED)
+"""A network that changed is a new beginning: the next try is due one gap after it."""
+
 _NOT_SEARCHING = LIVE | RESTING | {NO_LIFE, "Restored"}
 
 
@@ -34,7 +41,7 @@ def never_stops_trying(story: Story) -> Iterator[Violation]:
     """While an image is wanted and away, a try follows a try within the bounds."""
     for image in story.images:
         search, links = _Search(story, image), dict[int, Link]()
-        for entry, held, _ in followed(story, image, Kind.SCOUT, Kind.TOLD, Kind.LOOKED_UP, Kind.ACTION):
+        for entry, held, _ in followed(story, image, *_MORE):
             if not _says_nothing(entry):
                 yield from search.late(entry.t, links)
                 search.follow(entry)
@@ -66,10 +73,15 @@ class _Search:
         self._since: float | None = None
         """When the outage was told, or the first dial begun; None: nothing is being searched."""
         self._last: Entry | None = None
+        self._timeouts = 0
 
     def follow(self, entry: Entry) -> None:
         """The next entry."""
         self._last = entry
+        if entry.kind is Kind.ABORTED:
+            self._timeouts += 1
+        elif entry.kind is Kind.PROCESS or (entry.kind is Kind.TOLD and back(entry)):
+            self._timeouts = 0
         match entry.kind:
             case Kind.TOLD if back(entry) or entry.data["target"] in RESTING:
                 self._since = None
@@ -103,7 +115,8 @@ class _Search:
         if any(
             link.closed_at is None and link.accepted and not link.handshaken_at for link in links.values()
         ):
-            allowed_s = PATIENCE_S
+            slow = self._story.things_between(self._image, self._since or 0.0, last.t) & _SLOWS
+            allowed_s = MOST_PATIENCE_S if slow else min(MOST_PATIENCE_S, PATIENCE_S * 2**self._timeouts)
         if self._story.scenario.named:
             allowed_s = max(allowed_s, LOOKUP_S)
         return allowed_s + SLACK_S

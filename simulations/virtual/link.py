@@ -31,14 +31,18 @@ _TYPED_PING, _COMMAND_PING = b'"request_type":"Ping"', b'"command":"ping"'
 """Unescaped quotes: no text inside a request can look like this."""
 
 
+COMMENT = ' "'
+"""What the code to evaluate is followed by: a comment that nobody but the image may see (law 20)."""
+
+
 def label_of(frame: bytes) -> str:
-    """What a request asks for: "ping", or the code to evaluate."""
+    """What a request asks for: "ping", or the code to evaluate without the secret in its comment."""
     if _TYPED_PING in frame or _COMMAND_PING in frame:
         return "ping"
     message = json.loads(frame)
-    if "payload" in message:
-        return str(message["payload"]["data"]["params"]["code"])
-    return str(message["parameters"]["code"])
+    typed = message.get("payload")
+    code = typed["data"]["params"]["code"] if typed is not None else message["parameters"]["code"]
+    return str(code).partition(COMMENT)[0]
 
 
 class VirtualLink:

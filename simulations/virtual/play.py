@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from simulations.check import judge
 from simulations.check.recovery import recoveries
+from simulations.check.secrecy import CANARY
 from simulations.faults import EVERYONE, TOUCHES, Condition, Step, Touch, Ways, What
 from simulations.results import Run
 from simulations.scenarios import Scenario
@@ -39,6 +40,7 @@ class Play:
         self.trace = self._universe.trace
         self._clock = Clock(self._universe)
         self._disk = VirtualDisk()
+        self._disk_dice = self._universe.dice("disk")
         self._network = VirtualNetwork(self._universe, scenario.images, named=scenario.named)
         self._process = Process(self._universe, self._clock, self._network, self._disk, scenario)
         self._ways = Ways(scenario.images)
@@ -64,6 +66,9 @@ class Play:
         self._heal()
         self._process.close()
         universe.run(universe.now + CLOSING_S)
+        for path, content in sorted(self._disk.medium().files.items()):
+            if CANARY.encode() in content:
+                universe.trace.note(universe.now, Kind.BUG, text=f"a user's code stands in {path}")
         return universe.now
 
     def _heal(self) -> None:
@@ -71,12 +76,12 @@ class Play:
         universe = self._universe
         universe.trace.note(universe.now, Kind.HEALED)
         began = universe.now
-        pressed = False
+        probed = False
         while universe.now < began + LIVENESS_S:
             users = self._process.users
-            if users and not pressed:
-                pressed = True
-                self._process.users_do(EVERYONE, lambda user: user.press("retry"))
+            self._process.users_do(EVERYONE, lambda user: user.press("retry"))
+            if users and not probed:
+                probed = True
                 self._process.users_do(EVERYONE, User.probe)
             universe.run(universe.now + LOOK_S)
             if users and all(user.answered for user in users):
@@ -115,11 +120,13 @@ class Play:
             case What.DISK_SLOW:
                 disk.sync_s = step.value
             case What.DISK_FAILS:
-                disk.fails = True
+                # Some disks refuse at once, others take what they are given and fail to keep it.
+                disk.fails_at_sync = self._disk_dice.random() < 0.5  # noqa: PLR2004 - a coin
+                disk.fails = not disk.fails_at_sync
             case What.DISK_FULL:
                 disk.full = True
             case What.DISK_WORKS:
-                disk.fails = disk.full = False
+                disk.fails = disk.fails_at_sync = disk.full = False
                 disk.sync_s = 0.0
             case What.LONG_EVALUATION:
                 process.users_do(step.image, lambda user: user.work_long(step.value))

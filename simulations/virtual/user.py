@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from machines import Refused, State
 from resilience.errors import EvaluationError, Expired, LinkLost, OutcomeUnknown, ResilienceError
+from simulations.check.secrecy import CANARY
 from simulations.trace import Entry, Kind
+from simulations.virtual.link import COMMENT
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -105,7 +107,8 @@ class User:
         """Ask for an evaluation and write down what became of it."""
         self._note(Kind.ASKED, label=code, ask="evaluate", timeout_s=timeout_s)
         try:
-            reply = await self._image.evaluate(code, timeout=timeout_s)
+            secret = f'{code}{COMMENT}{CANARY}{self._number}"'
+            reply = await self._image.evaluate(secret, timeout=timeout_s)
         except ResilienceError as problem:
             self._note(Kind.OUTCOME, label=code, outcome=_OUTCOMES.get(type(problem), "refused"), result="")
         else:
