@@ -18,7 +18,7 @@ import zmq
 from machines.events import Scouted
 from resilience.limits import DESCRIPTORS_PER_LINK, SPARE_DESCRIPTORS
 from resilience.link import ZmqLink
-from resilience.names import Names
+from resilience.names import Lookups
 from resilience.network.kernel import Kernel, OwnKernel
 from resilience.scout import Scouts
 from resilience.seams import Link, LinkCallbacks, ScoutParty
@@ -36,7 +36,7 @@ class OwnHost:
         self._contexts = Contexts()
         self._descriptors = Descriptors()
         self._open_links = 0
-        self._names = Names(loop)
+        self._lookups = Lookups(loop)
         self._writer = Writer(loop)
         self._random = random.Random()  # noqa: S311 - jitter, not secrets
 
@@ -84,14 +84,13 @@ class OwnHost:
     def scouts(self, found: Callable[[str, Scouted], None]) -> ScoutParty:
         return Scouts(self._loop, found)
 
-    def look_up(self, name: str, port: int, tell: Callable[[list[str], str], None]) -> None:
-        self._names.look_up(name, port, tell)
+    def look_up(self, name: str, port: int, tell: Callable[[list[str], str], object]) -> None:
+        self._lookups.begin(name, port, tell)
 
     def off_loop(self, job: Callable[[], _Result]) -> asyncio.Future[_Result]:
         return self._writer.submit(job)
 
     def close(self) -> None:
-        self._names.close()
         self._contexts.close()
         self._writer.close()
 

@@ -61,6 +61,13 @@ RESOLVE_FRESH_S = 5.0
 
 RESOLVE_TIMEOUT_S = 5.0
 
+RESOLVE_AGAIN_S = 1.0
+"""A name without an answer is asked for again this often: a question lost with the old network is not
+repeated by the resolver for 5 s, and 10 s are all there is."""
+
+MAX_LOOKUPS_A_NAME = 4
+"""At once: a name server that never answers must not take all threads."""
+
 MAX_LOOKUPS = 8
 """Lookups at once: a resolver that hangs must not cost a thread for each of a thousand images."""
 

@@ -178,8 +178,8 @@ class Host(Protocol):
         """A party of scouts that reports to `found`."""
         ...
 
-    def look_up(self, name: str, port: int, tell: Callable[[list[str], str], None]) -> None:
-        """Call `tell` on the loop with the addresses of a name, or with none and the reason; always."""
+    def look_up(self, name: str, port: int, tell: Callable[[list[str], str], object]) -> None:
+        """Ask once; `tell` is called on the loop with the addresses, or with none and the reason, if ever."""
         ...
 
     def off_loop(self, job: Callable[[], _Result]) -> asyncio.Future[_Result]:

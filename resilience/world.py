@@ -10,6 +10,7 @@ from machines import events as e
 from machines.policy import CROWD
 from resilience.core import ImageCore
 from resilience.limits import PATH_PROVEN_GAP_S, TICKS_PER_SECOND
+from resilience.names import Names
 from resilience.network.monitor import NetworkMonitor
 from resilience.network.snapshot import Delta, Path, Snapshot
 from resilience.recorder import Recorder
@@ -36,6 +37,7 @@ class SharedWorld:
         self._paths: dict[str, Path | None] = {}
         self._proven_at: dict[tuple[str, str | None], float] = {}
         self._crowded = False
+        self._names = Names(loop, host.look_up)
         self.monitor = NetworkMonitor(self._network_changed, self._slept, self._stalled, host.kernel())
         self._ticker: asyncio.TimerHandle | None = None
 
@@ -51,6 +53,7 @@ class SharedWorld:
         for core in list(self.cores.values()):
             self.forget(core)
         self.monitor.stop()
+        self._names.close()
 
     def forget(self, core: ImageCore) -> None:
         """Close everything of one image."""
@@ -163,7 +166,7 @@ class SharedWorld:
             if core.key in self.cores:
                 core.resolved(addresses, problem)
 
-        self._host.look_up(core.endpoint.host, core.endpoint.port, told)
+        self._names.look_up(core.endpoint.host, core.endpoint.port, told)
 
     # -- network ---------------------------------------------------------------------------
 
@@ -174,6 +177,7 @@ class SharedWorld:
 
     def _network_changed(self, snapshot: Snapshot, _: Delta) -> None:
         self._paths.clear()
+        self._names.ask_again()
         for core in list(self.cores.values()):
             core.look_at_path()
             for gen, address in self.local_addresses(core).items():
@@ -181,6 +185,7 @@ class SharedWorld:
                     core.feed(e.AddressGone(gen, f"{address} is gone"))
 
     def _slept(self, slept_s: float) -> None:
+        self._names.ask_again()
         for core in list(self.cores.values()):
             core.feed(e.Woke(slept_s))
 

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     SCOUT = "scout"  # address: a bare connect was begun
     SCOUTED = "scouted"  # address, found
     SENT = "sent"  # gen, label: a request was handed to a link; label "ping" or the evaluation's number
+    LOOK_UP = "look up"  # name: the product began to ask for it
     LOOKED_UP = "looked up"  # name, addresses, problem: told to the product
 
     # What an image does.

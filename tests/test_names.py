@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from resilience import names
-from resilience.limits import MAX_LOOKUPS
-from resilience.names import Names, resolve
+from resilience.limits import MAX_LOOKUPS, MAX_LOOKUPS_A_NAME
+from resilience.names import Lookups, Names, resolve
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -44,7 +44,8 @@ def test_many_ask_few_threads_and_each_name_once(monkeypatch: pytest.MonkeyPatch
     told: list[str] = []
 
     async def ask() -> None:
-        book = Names(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        book = Names(loop, Lookups(loop).begin)
         for n in range(100):
             book.look_up(f"h{n % 50}", 1, lambda addresses, _: told.append(addresses[0]))
         await until(lambda: len(calls) >= MAX_LOOKUPS)
@@ -71,7 +72,8 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     told: list[tuple[list[str], str]] = []
 
     async def ask() -> None:
-        book = Names(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        book = Names(loop, Lookups(loop).begin)
         book.look_up("slow.example", 1, lambda *answer: told.append(answer))
         await until(lambda: bool(told))
         assert told[0][0] == []
@@ -83,3 +85,57 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
 
     asyncio.run(ask())
     assert told[1:] == [(["192.0.2.1"], "")]
+
+
+class Questions:
+    """A resolver that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[Callable[[list[str], str], object]] = []
+
+    def begin(self, _: str, __: int, tell: Callable[[list[str], str], object]) -> None:
+        self.asked.append(tell)
+
+
+def test_a_name_without_an_answer_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question lost with the old network is repeated; the first answer serves everybody who waits."""
+    monkeypatch.setattr(names, "RESOLVE_AGAIN_S", 0.02)
+    told: list[tuple[list[str], str]] = []
+
+    async def ask() -> None:
+        resolver = Questions()
+        book = Names(asyncio.get_running_loop(), resolver.begin)
+        book.look_up("slow.example", 1, lambda *answer: told.append(answer))
+        book.look_up("slow.example", 1, lambda *answer: told.append(answer))
+        assert len(resolver.asked) == 1
+        await until(lambda: len(resolver.asked) == 2)
+        resolver.asked[1](["192.0.2.1"], "")
+        resolver.asked[0](["192.0.2.9"], "")
+        book.close()
+
+    asyncio.run(ask())
+    assert told == [(["192.0.2.1"], "")] * 2
+
+
+def test_a_changed_network_asks_at_once_and_an_old_failure_waits_for_the_fresh_answer() -> None:
+    """Bounded: a name server that never answers does not take every thread."""
+    told: list[tuple[list[str], str]] = []
+
+    async def ask() -> None:
+        resolver = Questions()
+        book = Names(asyncio.get_running_loop(), resolver.begin)
+        book.look_up("slow.example", 1, lambda *answer: told.append(answer))
+        for _ in range(10):
+            book.ask_again()
+        assert len(resolver.asked) == MAX_LOOKUPS_A_NAME
+        resolver.asked[0]([], "no network")
+        assert told == []
+        resolver.asked[-1](["192.0.2.1"], "")
+        assert told == [(["192.0.2.1"], "")]
+        book.look_up("slow.example", 1, lambda *answer: told.append(answer))
+        resolver.asked[1]([], "of the question before")
+        resolver.asked[-1]([], "no such name")
+        assert told[1:] == [([], "no such name")]
+        book.close()
+
+    asyncio.run(ask())

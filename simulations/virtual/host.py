@@ -86,7 +86,9 @@ class VirtualHost:
     def scouts(self, found: Callable[[str, Scouted], None]) -> ScoutParty:
         return Party(self._network, found)
 
-    def look_up(self, name: str, port: int, tell: Callable[[list[str], str], None]) -> None:
+    def look_up(self, name: str, port: int, tell: Callable[[list[str], str], object]) -> None:
+        image = int(name.partition(".")[0].removeprefix("image"))
+        self._universe.trace.note(self._universe.now, Kind.LOOK_UP, image, name=name)
         self._network.look_up(name, port, tell)
 
     def close(self) -> None:

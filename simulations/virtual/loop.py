@@ -193,8 +193,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if not self._alive:
             return  # what Python says when it clears a killed process away, at a time of its own
         problem = context.get("exception")
-        said = f"{type(problem).__name__}: {problem}" if problem is not None else ""
-        self._on_bug(f"{context.get('message', 'unhandled')}; {said}")
+        # Asyncio's own message has the addresses of objects in it, another in every run.
+        said = f"{type(problem).__name__}: {problem}" if problem is not None else "no exception"
+        where = str(context.get("message", "unhandled")).partition(" <")[0].partition("(")[0]
+        self._on_bug(f"{where}; {said}")
 
     def is_running(self) -> bool:
         return self._alive

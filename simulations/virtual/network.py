@@ -121,7 +121,7 @@ class VirtualNetwork:
         """Bare connects of one image."""
         return VirtualScouts(found, self._transit, self._teller(), image)
 
-    def look_up(self, name: str, port: int, tell: Callable[[list[str], str], None]) -> None:
+    def look_up(self, name: str, port: int, tell: Callable[[list[str], str], object]) -> None:
         """Ask the name server; `tell` gets addresses, or none and the reason, in the end."""
         del port
         image = self._hostnames.index(name) if name in self._hostnames else -1
