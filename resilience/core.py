@@ -17,7 +17,7 @@ from machines import commands as c
 from machines import events as e
 from resilience.change import Change
 from resilience.endpoint import Endpoint
-from resilience.errors import ImageError, MalformedReply, ReplyTooLarge, UnsupportedRequest
+from resilience.errors import ImageError, MalformedReply, ReplyTooLarge, UnsupportedRequest, UsageError
 from resilience.exchange import Asked, Exchange, Settle, Slot
 from resilience.limits import MAX_DETAIL_CHARS, RESOLVE_FRESH_S
 from resilience.network.snapshot import Path
@@ -57,6 +57,7 @@ class ImageCore:
         self._on_change = on_change
         self._inbox: deque[e.Event] = deque()
         self._running = False
+        self._let_go = False
         self._unpublished: deque[Change] = deque()
         self._addresses: list[str] = [endpoint.host] if endpoint.numeric else []
         self._resolved_at: float | None = None
@@ -90,7 +91,9 @@ class ImageCore:
 
         Raises:
             Refused: the state forbids it.
+            UsageError: the image was let go.
         """
+        self._check_kept()
         self.feed(e.Asked(what))
 
     def request(self, kind: Kind, code: str, timeout_s: float, settle: Settle) -> Asked:
@@ -98,7 +101,9 @@ class ImageCore:
 
         Raises:
             QueueFull, RequestTooLarge: it was not queued.
+            UsageError: the image was let go.
         """
+        self._check_kept()
         now = self._world.now()
         asked = Asked(Request(kind, code, self._world.fresh_id()), now, now + timeout_s, settle)
         # A request over the limit is refused here, not on the link.
@@ -114,11 +119,17 @@ class ImageCore:
 
     def close(self) -> None:
         """Let the image go: every link aborted, every request settled. The journal keeps the last state."""
+        self._let_go = True
         self._inbox.clear()
         self.exchange.close("the supervisor was closed", self._world.now())
         self._world.call_off_scouts(self)
         for gen in list(self._world.local_addresses(self)):
             self._world.abort_link(self, gen)
+
+    def _check_kept(self) -> None:
+        """Nobody closes what is opened after the end."""
+        if self._let_go:
+            raise UsageError("the supervisor of this image was closed; start another one")
 
     # -- the world's side ----------------------------------------------------------------
 
@@ -159,6 +170,8 @@ class ImageCore:
         Raises:
             Refused: only for what a host asked.
         """
+        if self._let_go:
+            return
         self._inbox.extend(events)
         if self._running:
             return

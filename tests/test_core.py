@@ -39,6 +39,7 @@ from resilience.errors import (
     RequestTooLarge,
     ResilienceError,
     UnsupportedRequest,
+    UsageError,
 )
 from resilience.exchange import Asked
 from resilience.limits import MAX_DETAIL_CHARS, MAX_MESSAGE_BYTES, RESOLVE_FRESH_S
@@ -1141,3 +1142,20 @@ def test_the_world_is_told_when_to_wake_the_core() -> None:
     assert bench.world.armed <= bench.world.time + 0.5
     bench.core.feed(PathChanged(usable=False))
     assert bench.world.armed == bench.core.deadline()
+
+
+def test_an_image_that_was_let_go_does_nothing_any_more() -> None:
+    """Nobody would close what it opened: asking is refused with a way out, news are ignored."""
+    bench = Bench()
+    bench.connect()
+    bench.core.close()
+    dialled = len(bench.world.dialled)
+    for ask in (Ask.RETRY, Ask.CONNECT, Ask.DISCONNECT):
+        with pytest.raises(UsageError, match="start another"):
+            bench.core.ask(ask)
+    with pytest.raises(UsageError, match="start another"):
+        bench.evaluate()
+    bench.core.feed(PathChanged(usable=False), PathChanged(usable=True), Woke(100.0))
+    bench.core.wake()
+    assert len(bench.world.dialled) == dialled
+    assert bench.world.links == {}
