@@ -52,7 +52,18 @@ RICH_RUN = Run(
     43.123456,
     recoveries=tuple(
         Recovery(
-            0, 12.345678, 0.123456, last == 3, "image answered: found", 0.51, 0.01, 0.02, 0.01, 0.03, 0.05
+            0,
+            12.345678,
+            0.123456,
+            last == 3,
+            4.5,
+            "image answered: found",
+            0.51,
+            0.01,
+            0.02,
+            0.01,
+            0.03,
+            0.05,
         )
         for last in range(4)
     ),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from traces import Tale
 
 from simulations.check import busy
 from simulations.trace import Kind
+from traces import Tale
 
 FROZEN = "image process frozen, network fine"
 SILENT = "Connected link_silent Reconnecting"
@@ -37,7 +37,10 @@ def tale(*faults: str) -> Tale:
     ],
 )
 def test_a_request_that_is_out_for_long_is_shown(
-    label: str, reason: str, shown_as_busy: bool, wrong: bool
+    label: str,
+    reason: str,
+    shown_as_busy: bool,  # noqa: FBT001 - a column of the table above
+    wrong: bool,  # noqa: FBT001 - same
 ) -> None:
     """After a second and a look; an evaluation as busy, a ping as not answering."""
     told = tale("10 image busy 8 #0")
@@ -99,3 +102,21 @@ def test_a_frozen_image_behind_a_broken_way_has_no_name() -> None:
     told = tale("10 image freeze #0", "11 nat forgets")
     told.told(12.0, SILENT, "no sign of life")
     assert told.by(busy.frozen_is_named) == []
+
+
+def test_a_freeze_in_the_middle_of_other_trouble_is_not_judged() -> None:
+    """Neither soon after a connection nor while the image is away."""
+    told = tale("9 nat forgets", "10 image freeze #0")
+    told.told(11.0, SILENT, "no sign of life")
+    assert told.by(busy.frozen_is_named) == []
+    told = tale("10 image freeze #0")
+    told.told(9.9, SILENT, "no sign of life")
+    assert told.by(busy.frozen_is_named) == []
+
+
+def test_a_slow_disk_delays_what_is_told_of_a_freeze() -> None:
+    """As everything else that is told."""
+    for told_at, wrong in ((17.5, 0), (18.5, 1)):
+        told = tale("9 disk slow 1", "10 image freeze #0")
+        told.told(told_at, SILENT, FROZEN)
+        assert len(told.by(busy.frozen_is_named)) == wrong

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from traces import Tale, dropped
 
 from simulations.check import calm
 from simulations.check.calm import Calm, calms
 from simulations.trace import Kind
+from traces import Tale, dropped
 
 LOST = "Connected link_lost Reconnecting"
 
@@ -102,7 +102,8 @@ def test_a_calm_lasts_from_the_connection_to_the_next_trouble() -> None:
     told.fault("20 carrier off")
     told.close(30.0)
     first, second = calms(told.story, 0)
-    assert first == Calm(pytest.approx(0.6, abs=0.02), 5.0)
+    assert first == Calm(first.since, 5.0)
+    assert first.since == pytest.approx(0.6, abs=0.02)
     assert second.since >= max(told_at, 9.0) + calm.DRAINED_S
     assert second.until == 20.0
 
@@ -176,4 +177,52 @@ def test_hurry_and_a_busy_image_excuse() -> None:
     told.execute(21.0, 1, "(Delay forSeconds: 9) wait. 1000003")
     told.ask(22.0, "1000004")
     told.outcome(27.0, "1000004", "expired")
+    assert told.by(calm.served) == []
+
+
+def test_what_the_user_does_is_a_reason() -> None:
+    """A disconnect closes the link; one that was refused does nothing."""
+    for refused, wrong in ((False, 0), (True, 1)):
+        told = tale()
+        told.note(10.0, Kind.ACTION, action="disconnect", refused=refused)
+        told.note(10.1, Kind.ABORTED, gen=1)
+        assert len(told.by(calm.left_alone)) == wrong
+
+
+@pytest.mark.parametrize(
+    ("steps", "since", "until", "narrow"),
+    [
+        (("5 rate 800", "9 rate"), 1.0, 4.0, False),
+        (("5 rate 800", "9 rate"), 1.0, 6.0, True),
+        (("5 rate 800", "9 rate"), 6.0, 7.0, True),
+        (("5 rate 800", "9 rate"), 9.5, 20.0, False),
+        (("5 rate 800", "9 rate 50000"), 9.5, 20.0, False),
+        (("5 rate 50000", "9 rate 800"), 6.0, 8.0, False),
+        (("5 rate 800",), 6.0, 8.0, True),
+    ],
+)
+def test_a_way_is_narrow_while_its_rate_is_small(
+    steps: tuple[str, ...],
+    since: float,
+    until: float,
+    narrow: bool,  # noqa: FBT001 - a column of the table above
+) -> None:
+    """From its step to the next one."""
+    assert calm.narrow(tale(*steps).story, 0, since, until) is narrow
+
+
+def test_after_a_narrow_way_much_is_under_way() -> None:
+    """Half a minute; after other trouble a few seconds are enough."""
+    told = tale("5 rate 800", "9 rate")
+    assert [span.since for span in calms(told.story, 0)] == [pytest.approx(0.6, abs=0.02)]
+    told = tale("5 loss 0.2", "9 loss")
+    assert calms(told.story, 0)[1].since == pytest.approx(13.1)
+
+
+def test_only_evaluations_inside_a_calm_are_promised() -> None:
+    """Not a ping, and not what began or ended beyond it."""
+    told = tale("20 drop")
+    told.ask(10.0, "probe 1000009", timeout_s=30.0)
+    told.ask(18.5, "1000001")
+    told.outcome(23.5, "1000001", "unknown")
     assert told.by(calm.served) == []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from traces import Tale, dropped
-
 from simulations.check import links
 from simulations.trace import Kind
+from traces import Tale, dropped
 
 WORK = "1000001"
 
@@ -28,8 +27,11 @@ def test_a_correct_run_keeps_every_law_of_links() -> None:
     told.told(13.01, "Fresh session_found Restoring", "reading the session")
     told.told(13.02, "Restoring session_restored Restored", "session restored")
     told.connect(13.03, 1, source="Restored")
+    told.close(15.0, 1)
     for check in (
         links.one_owner_of_retry,
+        links.what_is_let_go_is_closed,
+        links.what_is_lost_was_lost,
         links.stays_away,
         links.connected_needs_proof,
         links.nothing_waits_inside,
@@ -75,10 +77,34 @@ def test_nothing_is_sent_on_a_link_that_has_ended() -> None:
 
 
 def test_a_link_that_connects_twice_has_a_second_owner() -> None:
-    """libzmq must not reconnect by itself."""
+    """The library must not reconnect by itself."""
     told = tale()
     told.note(2.0, Kind.ACCEPTED, gen=1)
     assert "twice" in told.by(links.one_owner_of_retry)[0].what
+
+
+def test_the_end_of_an_older_link_is_not_that_of_the_one_in_use() -> None:
+    """Events of older generations are dropped."""
+    told = tale()
+    told.exchange(told.shake(2.0, 2), 2, "ping")
+    told.evaluate(2.1, 2, "1000002")
+    told.note(3.0, Kind.LINK_ENDED, gen=1, cause="closed")
+    told.told(3.001, "Connected link_lost Reconnecting", "link closed by the other side")
+    assert "generation 2 is open" in told.by(links.what_is_lost_was_lost)[0].what
+    told.note(2.9, Kind.LINK_ENDED, gen=2, cause="closed")
+    assert told.by(links.what_is_lost_was_lost) == []
+
+
+def test_a_good_end_leaves_no_link_open() -> None:
+    """Its kernel would deliver what still waits in it; a kill cannot help it."""
+    told = tale()
+    told.close(3.0)
+    assert [v.law for v in told.by(links.what_is_let_go_is_closed)] == [11]
+    told.note(3.0, Kind.ABORTED, gen=1)
+    assert told.by(links.what_is_let_go_is_closed) == []
+    told = tale()
+    told.process(3.0, "kill")
+    assert told.by(links.what_is_let_go_is_closed) == []
 
 
 def test_a_process_that_has_ended_dials_no_more() -> None:

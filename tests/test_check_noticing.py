@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from traces import Tale
 
 from simulations.check import noticing
 from simulations.trace import Kind
+from traces import Tale
 
 SILENT = "Connected link_silent Reconnecting"
 BACK = "Reconnecting image_answered Connected"
@@ -144,4 +144,54 @@ def test_a_claim_that_bears_out_is_none() -> None:
     told.told(20.0, BACK, "image answered")
     assert len(told.by(noticing.no_claim_beyond_reach)) == 1
     told.evaluate(20.1, 2, "1000001")
+    assert told.by(noticing.no_claim_beyond_reach) == []
+
+
+def test_a_cable_that_comes_later_reaches_as_well() -> None:
+    """And one that has gone does not; nor does a cable help where the way itself is broken."""
+    for faults, lies in (
+        (("10 link down", "12 dock"), 0),
+        (("5 dock", "7 undock", "10 link down"), 1),
+        (("10 drop", "12 dock"), 1),
+    ):
+        told = tale(*faults)
+        told.told(10.5, SILENT, "no sign of life")
+        told.told(16.0, BACK, "image answered")
+        assert len(told.by(noticing.no_claim_beyond_reach)) == lies, faults
+
+
+def test_what_a_stalled_way_kept_arrives_when_it_ends() -> None:
+    """Even if something else is broken by then."""
+    told = tale("10 stall way 8", "17 image kill #0")
+    told.told(10.9, SILENT, "no sign of life")
+    told.told(18.1, BACK, "image answered")
+    assert told.by(noticing.no_claim_beyond_reach) == []
+
+
+def test_an_answer_to_an_old_request_bears_no_claim_out() -> None:
+    """Nor does one that came long after it."""
+    for asked_at, answered_at, lies in ((9.0, 16.1, 1), (15.0, 16.1, 0), (15.0, 19.0, 1)):
+        told = tale("10 drop")
+        told.told(10.9, SILENT, "no sign of life")
+        told.told(16.0, BACK, "image answered")
+        told.ask(asked_at, "probe 1000001")
+        told.outcome(answered_at, "probe 1000001", "done")
+        assert len(told.by(noticing.no_claim_beyond_reach)) == lies
+
+
+def test_a_reply_to_old_work_comes_through_where_only_our_half_is_dropped() -> None:
+    """And is taken for what it looks like; where both halves are dropped it cannot have come."""
+    for faults, lies in ((("10 drop out",), 0), (("10 drop out", "12 drop in"), 1), (("10 drop",), 1)):
+        told = tale(*faults)
+        told.exchange(9.9, 1, "(Delay forSeconds: 6) wait. 1000001", takes_s=6.0)
+        told.told(10.9, SILENT, "no sign of life")
+        told.told(15.91, BACK, "link survived")
+        assert len(told.by(noticing.no_claim_beyond_reach)) == lies, faults
+
+
+def test_what_was_said_before_a_freeze_may_be_heard_in_it() -> None:
+    """When the way that had dropped it is whole again, and it is sent again."""
+    told = tale("8 drop", "10 image freeze #0", "14 undrop")
+    told.told(8.9, SILENT, "no sign of life")
+    told.told(15.0, "Reconnecting link_resumed Connected", "link survived")
     assert told.by(noticing.no_claim_beyond_reach) == []

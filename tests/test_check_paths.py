@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from traces import Tale
 
 from simulations.check import paths
 from simulations.trace import Kind
+from traces import Tale
 
 PATH_LOST = "Connected path_lost Reconnecting"
 
@@ -101,5 +101,44 @@ def test_nobody_dials_what_nobody_wants() -> None:
     told.told(10.01, PATH_LOST, "waiting for network")
     assert told.by(paths.events_are_acted_on) == []
     told = tale("10 carrier off", "11 carrier on")
+    told.told(10.01, PATH_LOST, "waiting for network")
+    assert told.by(paths.events_are_acted_on) == []
+
+
+def test_a_new_lease_takes_the_old_address_for_ever() -> None:
+    """Not even the lease that comes back gives it back."""
+    told = roamed(tale("10 lease new", "10.001 lease back"), aborted_at=None)
+    assert [v.law for v in told.by(paths.a_lost_address_is_left)] == [8]
+
+
+def test_two_roams_between_two_looks_may_bring_the_address_back() -> None:
+    """Nobody knows then which one was lost."""
+    told = roamed(tale("9.999 roam arrive", "10 roam arrive"), aborted_at=None)
+    assert told.by(paths.a_lost_address_is_left) == []
+
+
+def test_a_process_that_was_killed_or_held_up_leaves_nothing_in_time() -> None:
+    """The kernel closes the links of the dead, and a stalled one acts when it runs."""
+    told = roamed(tale("10 lease lost"), aborted_at=None)
+    told.process(10.1, "kill")
+    assert told.by(paths.a_lost_address_is_left) == []
+    told = roamed(tale("9.999 stall 2", "10 lease lost"), aborted_at=None)
+    assert told.by(paths.a_lost_address_is_left) == []
+
+
+def test_a_loss_that_was_told_before_need_not_be_told_again() -> None:
+    """Nor one that comes out of other trouble."""
+    told = tale("10 link down")
+    told.told(9.9, "Connected link_lost Reconnecting", "link closed by the other side")
+    assert told.by(paths.events_are_acted_on) == []
+    assert tale("9 nat forgets", "10 link down").by(paths.events_are_acted_on) == []
+
+
+def test_a_network_that_goes_again_need_not_be_dialled() -> None:
+    """Nor one that came back after announcements had been lost."""
+    told = tale("10 link down", "20 link up", "20.2 lease lost")
+    told.told(10.01, PATH_LOST, "waiting for network")
+    assert told.by(paths.events_are_acted_on) == []
+    told = tale("10 link down", "15 hints lost 8", "20 link up")
     told.told(10.01, PATH_LOST, "waiting for network")
     assert told.by(paths.events_are_acted_on) == []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from traces import Tale
 
 from simulations.check import requests
 from simulations.trace import Kind
+from traces import Tale
 
 WORK = "1000001"
 LONG = "(Delay forSeconds: 3) wait. 1000002"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from traces import Tale
+import pytest
 
 from simulations.check import search
 from simulations.trace import Kind
+from traces import Tale
 
 SILENT = "Connected link_silent Reconnecting"
 
@@ -114,3 +115,40 @@ def test_tries_are_not_a_flood() -> None:
     assert told.by(search.never_floods) == []
     told.scouts(13.0, 13.5, gap_s=0.001)
     assert [v.law for v in told.by(search.never_floods)] == [10]
+
+
+def test_a_gap_is_seen_even_if_the_search_goes_on() -> None:
+    """Each is told once, by when the next try was due."""
+    told = tale()
+    for begun in (10.0, 12.0, 13.0):
+        told.scouts(begun, begun + 0.9, gap_s=0.1)
+    assert [v.at for v in end(told, 14.0).by(search.never_stops_trying)] == [pytest.approx(11.35)]
+
+
+def test_impaired_ways_are_given_all_the_patience_there_is() -> None:
+    """Round trips are long there."""
+    told = tale("10.001 delay 1")
+    told.dial(10.01, 2)
+    told.note(10.02, Kind.ACCEPTED, gen=2)
+    assert end(told, 13.9).by(search.never_stops_trying) == []
+
+
+def test_an_answer_ends_what_is_held_against_the_next_search() -> None:
+    """Patience begins anew with every outage."""
+    told = tale()
+    for gen in (2, 3):
+        told.dial(10.0, gen)
+        told.note(10.0, Kind.ABORTED, gen=gen)
+    told.connect(10.1, 4, source="Reconnecting")
+    told.told(20.0, SILENT, "no sign of life")
+    told.dial(20.01, 5)
+    told.note(20.02, Kind.ACCEPTED, gen=5)
+    assert [v.law for v in end(told, 23.0).by(search.never_stops_trying)] == [10]
+
+
+def test_a_refused_disconnect_does_not_end_the_search() -> None:
+    """Nor does any other button."""
+    for action, refused in (("disconnect", True), ("retry", False)):
+        told = tale()
+        told.note(10.1, Kind.ACTION, action=action, refused=refused)
+        assert len(end(told, 15.0).by(search.never_stops_trying)) == 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from traces import Tale
 
 from simulations.check import stops
 from simulations.trace import Kind
+from traces import Tale
 
 OWN = ("10 stall 3", "10 suspend 60")
 
@@ -24,7 +24,7 @@ def tale(*faults: str) -> Tale:
 def test_a_stop_that_ends_with_a_ping_is_right(fault: str) -> None:
     """The link outlived it."""
     told = tale(fault)
-    told.exchange(10.0 + float(fault.split()[-1]) + 0.2, 1, "ping")
+    told.exchange(10.0 + float(fault.rpartition(" ")[2]) + 0.2, 1, "ping")
     assert told.by(stops.own_stop_is_excused) == []
 
 
@@ -33,7 +33,7 @@ def test_a_stop_that_ends_with_a_ping_is_right(fault: str) -> None:
 def test_a_stop_of_ours_is_not_told_as_silence(fault: str, trigger: str) -> None:
     """We heard nothing because we did not listen."""
     told = tale(fault)
-    end = 10.0 + float(fault.split()[-1])
+    end = 10.0 + float(fault.rpartition(" ")[2])
     told.exchange(end + 0.01, 1, "ping")
     told.told(end + 0.02, f"Connected {trigger} Reconnecting", "no sign of life")
     assert [v.law for v in told.by(stops.own_stop_is_excused)] == [6]
@@ -81,3 +81,14 @@ def test_a_request_that_is_out_is_question_enough() -> None:
 def test_a_stall_needs_no_question() -> None:
     """Only a sleep may have cost the link its far end."""
     assert tale("10 stall 3").by(stops.own_stop_is_excused) == []
+
+
+def test_a_stop_in_the_middle_of_other_trouble_is_not_judged() -> None:
+    """Before it, beside it, or where the image was away."""
+    for faults in (("9 nat forgets", "10 suspend 60"), ("9 delay 1", "10 suspend 60")):
+        told = tale(*faults)
+        told.told(70.1, "Connected link_silent Reconnecting", "no sign of life")
+        assert told.by(stops.own_stop_is_excused) == []
+    told = tale("10 suspend 60")
+    told.told(9.9, "Connected link_lost Reconnecting", "link closed by the other side")
+    assert told.by(stops.own_stop_is_excused) == []

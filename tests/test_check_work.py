@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from traces import Tale, dropped
-
 from simulations.check import work
 from simulations.trace import Kind
+from traces import Tale, dropped
 
 LOST = "Connected link_lost Reconnecting"
 BACK = "Reconnecting image_answered Connected"
@@ -21,7 +20,7 @@ def restarted(told: Tale, at: float, how: str = "kill", **found: str | int) -> N
     told.process(at, how)
     told.process(at + 1, "start")
     if found:
-        told.note(at + 1, Kind.RESTORED, **found)
+        told.note(at + 1, Kind.RESTORED, 0, **found)
 
 
 def test_a_correct_run_keeps_every_law_of_work() -> None:
@@ -201,9 +200,56 @@ def test_a_disk_that_works_again_is_found_out() -> None:
     told = tale()
     told.fault("5 disk fails", "9 disk works")
     told.note(6.0, Kind.NOTICE, -1, text="not durable: EIO")
-    told.note(11.0, Kind.HEALED, -1)
+    told.note(11.3, Kind.HEALED, -1)
     assert told.by(work.trouble_is_taken_back) == []
     told.note(20.0, Kind.HEALED, -1)
     assert [v.law for v in told.by(work.trouble_is_taken_back)] == [14]
-    told.note(11.5, Kind.NOTICE, -1, text="durable again: the disk works")
+    told.note(11.2, Kind.NOTICE, -1, text="durable again: the disk works")
     assert told.by(work.trouble_is_taken_back) == []
+
+
+def test_a_journal_that_could_not_be_opened_stays_closed() -> None:
+    """For that life; and a disk that fails again was not well for long enough."""
+    for faults in (("0 disk fails", "9 disk works"), ("5 disk full", "9 disk works", "10 disk full")):
+        told = tale()
+        told.fault(*faults)
+        told.note(6.0, Kind.NOTICE, -1, text="not durable: ENOSPC")
+        told.note(20.0, Kind.HEALED, -1)
+        assert told.by(work.trouble_is_taken_back) == []
+
+
+def test_an_end_in_good_order_begins_no_new_life() -> None:
+    """Between "close" and "closed" transitions are still told, in the same order."""
+    told = tale()
+    told.process(2.0, "close")
+    told.told(2.001, LOST, "link closed by the other side")
+    told.process(2.01, "closed")
+    assert told.by(work.transitions_are_legal) == []
+    assert told.by(work.told_is_kept) == []
+    told = tale()
+    told.process(2.0, "close")
+    told.told(2.001, LOST, "link closed by the other side", seq=5)
+    assert len(told.by(work.told_is_kept)) == 1
+
+
+def test_a_notice_of_an_earlier_life_says_nothing_of_this_one() -> None:
+    """Who starts anew looks anew."""
+    told = tale()
+    told.note(2.0, Kind.NOTICE, -1, text="not durable: EIO")
+    restarted(told, 3.0)
+    told.told(4.1, "Fresh dial_failed Reconnecting", "no answer from the address", durable=False)
+    assert [v.at for v in told.by(work.trouble_is_shown)] == [4.1]
+    told = tale()
+    told.note(2.0, Kind.NOTICE, -1, text="not durable: EIO")
+    told.process(3.0, "close")
+    told.told(3.1, LOST, "link closed by the other side", durable=False)
+    assert told.by(work.trouble_is_shown) == []
+
+
+def test_who_sends_a_ping_claims_nothing() -> None:
+    """Only work is for the connected."""
+    told = tale()
+    told.told(2.0, LOST, "link closed by the other side")
+    told.note(told.shake(4.9, 2), Kind.SENT, gen=2, label="ping")
+    told.note(20.0, Kind.HEALED, -1)
+    assert told.by(work.told_without_delay) == []

@@ -18,7 +18,8 @@ from machines import Cause
 from machines.events import Accepted, Event, Handshaken
 from resilience.demo.relay import DROP, PASS, Relay
 from resilience.limits import MAX_MESSAGE_BYTES, TRANSPORT_SLACK_BYTES
-from resilience.link import LinkCallbacks, ZmqLink
+from resilience.link import ZmqLink
+from resilience.seams import LinkCallbacks
 from resilience.standin.image import Image as Standin
 from resilience.standin.serve import Bell, ImageServer, running
 from resilience.wire import Dialect, Kind, Request, encode

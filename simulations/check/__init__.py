@@ -49,7 +49,7 @@ LAWS: dict[int, str] = {
     10: "10 s after its way is whole every image is told connected and answers; until then a try follows "
     "a try within 1 s (in the first minute) or 4 s.",
     11: "No evaluation is sent or carried out twice, ever; what is told as not done was never begun; what "
-    "was given up does not run later.",
+    "was given up does not run later; an end in good order leaves no link open.",
     12: "Each request has one outcome, by its deadline; none is handed over before the handshake; with "
     "nothing in its way it is answered.",
     13: "Each reply is the one to its own request, and one request is out at a time.",
@@ -71,6 +71,7 @@ LAWS: dict[int, str] = {
 _CHECKS: tuple[Callable[[Story], Iterable[Violation]], ...] = (
     secrecy.nothing_breaks,
     links.one_owner_of_retry,
+    links.what_is_let_go_is_closed,
     links.what_is_lost_was_lost,
     links.stays_away,
     links.connected_needs_proof,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from machines.reasons import Reason
 from simulations.check.calm import HARMLESS_THINGS, calms, next_fault
 from simulations.check.story import AT_ONCE_S, LIVE, Story, first, label_of, lost
+from simulations.faults import What
 from simulations.results import Violation
 from simulations.trace import Entry, Kind
 
@@ -29,7 +30,7 @@ def frozen_is_named(story: Story) -> Iterator[Violation]:
             if spell.since not in quiet or story.state(image, spell.since) not in LIVE:
                 continue
             by = spell.since + FROZEN_S + story.lag_s(spell.since, spell.since + FROZEN_S)
-            until = next_fault(story, image, spell.since, spell.until)
+            until = next_fault(story, image, spell.since, spell.until, What.IMAGE_FREEZE)
             told = first(
                 e for e in story.of(Kind.TOLD, image=image) if spell.since <= e.t < until and lost(e)
             )
@@ -44,7 +45,7 @@ def frozen_is_named(story: Story) -> Iterator[Violation]:
 def busy_is_shown(story: Story) -> Iterator[Violation]:
     """While a connected image works on a request of ours the reason says so, and not afterwards."""
     for image in story.images:
-        seen = list(story.of(Kind.SENT, Kind.ANSWERED, Kind.STANDS, image=image))
+        seen = list(story.of(Kind.SENT, Kind.EXECUTED, Kind.ANSWERED, Kind.STANDS, image=image))
         for calm in calms(story, image):
             yield from _unshown(story, [entry for entry in seen if calm.since <= entry.t < calm.until])
 
@@ -53,6 +54,9 @@ def _unshown(story: Story, seen: list[Entry]) -> Iterator[Violation]:
     asked: Entry | None = None
     quiet_since = float("inf")
     for entry in seen:
+        if entry.kind is Kind.EXECUTED:
+            quiet_since = float("inf")  # what stood in the queue of a link of ours that is gone comes first
+            continue
         if entry.kind is not Kind.STANDS:
             asked = entry if entry.kind is Kind.SENT else None
             quiet_since = entry.t if asked is None else float("inf")

@@ -1,4 +1,4 @@
-"""Laws 3, 6, 7, 8 and 18: what gives no reason to touch a link must not touch it.
+"""Laws 1, 3, 4, 6, 7, 8, 12 and 18: what gives no reason to touch a link must not touch it.
 
 A calm is a time in which nothing happened that could hurt the link of an image: perhaps the image was busy,
 an unrelated interface came and went, the disk failed, or another image was in trouble.
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from simulations.check.story import LIVE, Life, Spell, Story, Things, back, first, label_of, lost
-from simulations.faults import What
+from simulations.faults import Step, What
 from simulations.results import Violation
 from simulations.trace import Entry, Kind
 
@@ -119,9 +119,10 @@ def calms(story: Story, image: int) -> tuple[Calm, ...]:
     return tuple(found)
 
 
-def next_fault(story: Story, image: int, since: float, until: float) -> float:
-    """When something happens after `since` that could hurt the link by itself; at the latest `until`."""
-    faults = (t for t, step in story.faults_of(image) if since < t < until and step.what not in HARMLESS)
+def next_fault(story: Story, image: int, since: float, until: float, *but: What) -> float:
+    """When something happens from `since` on that could hurt the link by itself; at the latest `until`."""
+    but_for = HARMLESS.union(but)
+    faults = (t for t, step in story.faults_of(image) if since <= t < until and step.what not in but_for)
     return next(faults, until)
 
 
@@ -137,13 +138,11 @@ def left_alone(story: Story) -> Iterator[Violation]:
                 if calm.since < entry.t < calm.until and (entry.kind is not Kind.TOLD or lost(entry))
             )
             if touched is not None:
-                yield Violation(
-                    _law(story, image, touched.t),
-                    touched.t,
-                    image,
+                what = (
                     f"{touched.kind} {_subject(touched)} though nothing had happened to the link since "
-                    f"{calm.since:.3f}; the image was {_trouble(story, image, touched.t)}",
+                    f"{calm.since:.3f}; the image was {_trouble(story, image, touched.t)}"
                 )
+                yield Violation(_law(story, image, touched.t), touched.t, image, what)
 
 
 def few_pings(story: Story) -> Iterator[Violation]:
@@ -191,9 +190,7 @@ def _disturbances(story: Story, image: int) -> Iterator[tuple[float, float, floa
             yield spell.since, spell.until, quiet_s
     hidden = [(t, t + step.value + NOTICED_LATE_S) for t, step in story.faults_of(image, What.HINTS_LOST)]
     for t, step in story.faults_of(image):
-        if step.what not in HARMLESS and not (
-            step.what is What.RATE and (step.value == 0 or step.value >= WIDE)
-        ):
+        if step.what not in HARMLESS and not _leaves_it_wide(step):
             late = [until for since, until in hidden if since <= t < until and step.what in OF_THE_INTERFACES]
             yield t, max([t, *late]), QUIET_S
     for entry in story.of(Kind.ACTION, image=image):
@@ -207,6 +204,10 @@ def _lifeless(lives: tuple[Life, ...], end: float) -> Iterator[tuple[float, floa
         yield before, life.since, FRESH_S
         before = life.until
     yield min(before, end), float("inf"), 0.0
+
+
+def _leaves_it_wide(step: Step) -> bool:
+    return step.what is What.RATE and (step.value == 0 or step.value >= WIDE)
 
 
 def _hurting(story: Story, image: int, spell: Spell) -> Things:

@@ -162,6 +162,18 @@ def _late_claim(story: Story, entry: Entry, left_at: float) -> bool:
     return back(entry) and story.decided_from(entry.t) > left_at
 
 
+def what_is_let_go_is_closed(story: Story) -> Iterator[Violation]:
+    """A process that ends in good order leaves no link to its kernel: that would deliver what waits in it."""
+    for image in story.images:
+        last: Links = {}
+        for entry, links, _ in followed(story, image):
+            if entry.kind is Kind.PROCESS and entry.data["what"] == "closed":
+                for link in last.values():
+                    if link.closed_at is None:
+                        yield Violation(11, entry.t, image, f"generation {link.gen} was left open at the end")
+            last = links
+
+
 def what_is_lost_was_lost(story: Story) -> Iterator[Violation]:
     """A lost link is told only when the one in use has ended, and not an older one."""
     for image in story.images:

@@ -27,9 +27,10 @@ UNREACHABLE = frozenset(
 )
 """While one of these is broken, nobody can be reached."""
 
-SPEECHLESS = UNREACHABLE | {"frozen"}
-"""... and nobody answers, whatever the image's kernel says."""
+CUT = "connection"
+"""What a NAT breaks that forgets: the way is whole, and what stood on it is gone."""
 
+_DROPS = (What.DROP, What.DROP_IN, What.DROP_OUT, What.UNDROP)
 _DOCKS = frozenset({What.DOCK, What.UNDOCK})
 _DISTURBING = frozenset({What.DOCK, What.VPN_UP, What.VPN_DOWN, What.NAT_FORGETS, What.NAT_RESETS})
 
@@ -40,7 +41,7 @@ def silence_is_noticed(story: Story) -> Iterator[Violation]:
         quiet = {calm.until: calm for calm in calms(story, image)}
         broken = story.runs(image, lambda things: bool(things & UNREACHABLE))
         cut = [
-            Spell(t, story.end, frozenset({"nat"}))
+            Spell(t, story.end, frozenset({CUT}))
             for t, _ in story.faults_of(image, What.NAT_FORGETS, What.NAT_RESETS)
         ]
         for spell in (*broken, *cut):
@@ -78,8 +79,9 @@ def _bar(story: Story, image: int, spell: Spell, calm: Calm) -> float:
 def _disturbed(story: Story, image: int, spell: Spell, by: float) -> bool:
     """Whether something else happened meanwhile that makes the bar another one."""
     meanwhile = story.things_between(image, spell.since, by) - UNREACHABLE - HARMLESS_THINGS
-    faults = [t for t, step in story.faults_of(image) if spell.since < t <= by and step.what in _DISTURBING]
-    return bool(meanwhile or faults) or story.stopped(spell.since, by)
+    faults = [t for t, _ in story.faults_of(image, *_DISTURBING) if spell.since <= t <= by]
+    others = len(faults) - (CUT in spell.things)
+    return bool(meanwhile or others) or story.stopped(spell.since, by)
 
 
 def _docked(story: Story, t: float) -> bool:
@@ -89,25 +91,42 @@ def _docked(story: Story, t: float) -> bool:
 
 
 def no_claim_beyond_reach(story: Story) -> Iterator[Violation]:
-    """Nobody is told connected while nobody can be reached (law 2)."""
+    """Nobody is told connected while nobody can be reached, or while the image is frozen (law 2)."""
     for image in story.images:
-        for spell in story.runs(image, lambda things: bool(things & SPEECHLESS)):
-            if _docked_meanwhile(story, spell) or "~rate" in story.things_between(
-                image, spell.since - IDLE_S, spell.until
-            ):
-                continue
-            for entry in story.of(Kind.TOLD, image=image):
-                claims = entry.t < spell.until and back(entry)
-                if not claims or story.decided_from(entry.t) <= spell.since + SETTLED_S:
-                    continue
-                if not _answers(story, image, spell, entry.t):
-                    things = ", ".join(sorted(story.things(image, entry.t)))
-                    yield Violation(2, entry.t, image, f"told {entry.data['target']} while broken: {things}")
+        quiet = {calm.until for calm in calms(story, image)}
+        frozen = story.runs(image, lambda things: "frozen" in things and not things & UNREACHABLE)
+        for spell in story.runs(image, lambda things: bool(things & UNREACHABLE)):
+            rate = "~rate" in story.things_between(image, spell.since - IDLE_S, spell.until)
+            if not rate and not _docked_meanwhile(story, spell):
+                yield from _claims(story, image, spell)
+        for spell in frozen:
+            if spell.since in quiet:  # else what was said before may be heard when the way is whole again
+                yield from _claims(story, image, spell)
+
+
+def _claims(story: Story, image: int, spell: Spell) -> Iterator[Violation]:
+    for entry in story.of(Kind.TOLD, image=image):
+        claims = entry.t < spell.until and back(entry)
+        if not claims or story.decided_from(entry.t) <= spell.since + SETTLED_S:
+            continue
+        if "stall way" in story.things_between(image, entry.t - SETTLED_S, entry.t):
+            continue  # what had been kept arrives when it ends, whatever is broken by then
+        if not _answers(story, image, spell, entry.t) and not _replies_get_through(story, image, entry.t):
+            things = ", ".join(sorted(story.things(image, entry.t)))
+            yield Violation(2, entry.t, image, f"told {entry.data['target']} while broken: {things}")
 
 
 def _answers(story: Story, image: int, spell: Spell, t: float) -> bool:
     """Whether requests are answered all the same, about `t`: then the claim is none."""
     return any(a.asked_at > spell.since and t <= a.at <= t + ASKING_S for a in story.answers(image))
+
+
+def _replies_get_through(story: Story, image: int, t: float) -> bool:
+    """Whether only our half is dropped, and the reply to an old request has just come in."""
+    drops = [step.what for at, step in story.faults_of(image, *_DROPS) if at <= t]
+    since = len(drops) - drops[::-1].index(What.UNDROP) if What.UNDROP in drops else 0
+    replied = any(0 <= t - e.t <= ASKING_S for e in story.of(Kind.ANSWERED, image=image))
+    return replied and set(drops[since:]) == {What.DROP_OUT}
 
 
 def _docked_meanwhile(story: Story, spell: Spell) -> bool:

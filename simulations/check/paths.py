@@ -15,12 +15,13 @@ LEFT_WITHIN_S = 0.25
 """From our seeing that the address is gone; it takes no time, unless we are held up."""
 
 AT_ONCE_S = 0.5
+"""An announcement is read at once, a carrier is looked at four times a second: DESIGN section 6."""
 
 REPORTED_S = 2.0
 """A carrier that comes back sooner may never have been reported: the kernel tells of one a second."""
 
 _TAKES_THE_ADDRESS = frozenset({What.LEASE_LOST, What.LEASE_NEW, What.ROAM_AWAY, What.ROAM_ARRIVE})
-_GIVES_AN_ADDRESS = frozenset({What.LEASE_BACK, What.ROAM_ARRIVE})
+_CHANGES_THE_ADDRESS = _TAKES_THE_ADDRESS | {What.LEASE_BACK}
 _OTHER_WAYS_OUT = frozenset({What.DOCK, What.VPN_UP})
 """Once there has been a cable or a tunnel the trace does not tell which address is whose."""
 
@@ -28,18 +29,16 @@ _OTHER_WAYS_OUT = frozenset({What.DOCK, What.VPN_UP})
 def a_lost_address_is_left(story: Story) -> Iterator[Violation]:
     """No link outlives its address: it is closed once we have seen that, and nothing is sent on it."""
     until = _until_other_ways_out(story)
-    changes = [
-        (t, step.what) for t, step in story.faults if step.what in _TAKES_THE_ADDRESS | _GIVES_AN_ADDRESS
-    ]
+    changes = [(t, step.what) for t, step in story.faults if step.what in _CHANGES_THE_ADDRESS]
     seen = [entry.t for entry in story.of(Kind.NOTICED)]
     for place, (lost_at, what) in enumerate(changes):
-        again = [
-            t
-            for t, other in changes[place + 1 :]
-            if what is not What.LEASE_NEW or other is not What.LEASE_BACK
-        ]
+        forever = what is What.LEASE_NEW  # the old one does not come back with LEASE_BACK
+        again = [t for t, other in changes[place + 1 :] if not (forever and other is What.LEASE_BACK)]
         if what not in _TAKES_THE_ADDRESS or lost_at >= until:
             continue
+        looked_at = max((t for t in seen if t <= lost_at), default=0.0)
+        if any(other is What.ROAM_ARRIVE and looked_at < t < lost_at for t, other in changes[:place]):
+            continue  # two roams between two looks: the address may be back
         noticed_at = next((t for t in seen if t > lost_at), float("inf"))
         if noticed_at < min([*again, until]):
             for image in story.images:
@@ -72,10 +71,7 @@ def _outlived(link: Link, image: int, lost_at: float, by: float) -> Violation:
 
 
 def events_are_acted_on(story: Story) -> Iterator[Violation]:
-    """A path that our own interface loses is told as lost, and dialled when it is back, at once.
-
-    At once is half a second: an announcement is read at once, a carrier is looked at four times a second.
-    """
+    """A path that our own interface loses is told as lost, and dialled when it is back, at once."""
     until = _until_other_ways_out(story)
     for image in story.images:
         quiet = {calm.until for calm in calms(story, image)}

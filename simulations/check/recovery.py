@@ -139,7 +139,8 @@ def _measure(story: Story, image: int, window: Window) -> Recovery | None:
     asked_at = _first_asked(story, image, window)
     late = asked_at is not None and window.until - max(whole_at, asked_at) >= PROMISE_S
     if window.final or (late and not _rests(story, image, window.until)):
-        return Recovery(image, whole_at, None, window.final, detect_s=_detect_s(story, image, window))
+        detect_s = _detect_s(story, image, window)
+        return Recovery(image, whole_at, None, window.final, _broken_s(window), detect_s=detect_s)
     return None
 
 
@@ -164,6 +165,10 @@ def _asked_to_retry(story: Story, image: int, window: Window, answered_at: float
     return max((t for t in pressed if _rests(story, image, t)), default=window.whole_at)
 
 
+def _broken_s(window: Window) -> float | None:
+    return None if window.broken_at is None else window.whole_at - window.broken_at
+
+
 def _detect_s(story: Story, image: int, window: Window) -> float | None:
     """From the break to our leaving Connected."""
     if window.broken_at is None:
@@ -185,6 +190,7 @@ def _phases(story: Story, image: int, window: Window, answered_at: float) -> Rec
         whole_at,
         answered_at - whole_at,
         window.final,
+        _broken_s(window),
         how="" if won is None else f"{won.data['trigger']}: {won.data['reason']}",
         detect_s=_detect_s(story, image, window),
     )

@@ -150,6 +150,8 @@ def no_ghosts(story: Story) -> Iterator[Violation]:
 def _ghost(story: Story, entry: Entry, sent_at: float, carrier: Link, gave_up: float | None) -> str:
     """How this execution came too late; empty if it did not."""
     image, t = entry.image, entry.t
+    if t <= sent_at + UNDER_WAY_S:
+        return ""
     things = story.things_between(image, sent_at, t)
     if things & WAITS_AT_THE_IMAGE or story.worked(image, sent_at, t):
         return ""

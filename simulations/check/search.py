@@ -31,7 +31,7 @@ FLOOD = 300
 CROWD = 16
 """More images than this share the pace (machines.policy)."""
 
-_MORE = (Kind.SCOUT, Kind.TOLD, Kind.LOOKED_UP, Kind.ACTION, Kind.NOTICED)
+_MORE = (Kind.SCOUT, Kind.TOLD, Kind.LOOK_UP, Kind.LOOKED_UP, Kind.ACTION, Kind.NOTICED)
 """A network that changed is a new beginning: the next try is due one gap after it."""
 
 _NOT_SEARCHING = LIVE | RESTING | {NO_LIFE, "Restored"}
@@ -86,7 +86,7 @@ class _Search:
             case Kind.TOLD if back(entry) or entry.data["target"] in RESTING:
                 self._since = None
             case Kind.TOLD if entry.data["target"] == "Reconnecting" and self._since is None:
-                self._since = entry.t
+                self._since = self._story.decided_from(entry.t)
             case Kind.PROCESS:
                 self._since = None
             case Kind.ACTION if entry.data["action"] == "disconnect" and not entry.data["refused"]:
@@ -98,7 +98,9 @@ class _Search:
     def late(self, now: float, links: Links) -> Iterator[Violation]:
         """Whether there should have been another try before `now`."""
         story, last = self._story, self._last
-        if self._since is None or last is None or story.state(self._image, now) in _NOT_SEARCHING:
+        if self._since is None or last is None or now - last.t <= MOST_S[0][1]:
+            return
+        if story.state(self._image, now) in _NOT_SEARCHING:
             return
         if any(_may_be_waiting_its_turn(link) for link in links.values()):
             return
@@ -108,7 +110,7 @@ class _Search:
             yield Violation(10, by, self._image, what)
 
     def _allowed_s(self, last: Entry, links: Links) -> float:
-        into_s = last.t - (self._since or 0.0)
+        into_s = last.t - (self._since or 0.0) + SLACK_S  # decided a moment before it was told
         allowed_s = next(most_s for until_s, most_s in MOST_S if into_s < until_s)
         if len(self._story.images) > CROWD:
             allowed_s = MOST_S[-1][1]

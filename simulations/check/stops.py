@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 from simulations.check.calm import HARMLESS_THINGS, calms, next_fault
 from simulations.check.story import LIVE, STOPPED, Spell, Story
+from simulations.faults import What
 from simulations.results import Violation
 from simulations.trace import Kind
 
 AFTER_A_STOP_S = 1.5
 """After this a silence counts again."""
+
+_STOPS = (What.STALL, What.SUSPEND)
 
 ASLEEP_S = 1.0
 """So long a sleep is certainly seen as one."""
@@ -38,21 +41,21 @@ def own_stop_is_excused(story: Story) -> Iterator[Violation]:
 
 
 def _blamed(story: Story, image: int, stop: Spell, until: float) -> Iterator[Violation]:
-    until = next_fault(story, image, stop.since, until)
+    until = next_fault(story, image, stop.since, until, *_STOPS)
     asked = False
     for entry in story.of(Kind.TOLD, Kind.SENT, Kind.DIAL, Kind.LINK_ENDED, image=image):
         if not stop.since <= entry.t < until:
             continue
         if entry.kind is Kind.TOLD and entry.data["trigger"] in ("link_silent", "path_lost"):
             what = (
-                f"told {entry.data['trigger']} after we had stood still for {stop.lasted_s:.3f} s ourselves"
+                f"told {entry.data['trigger']} after we ourselves had stood still for {stop.lasted_s:.3f} s"
             )
             yield Violation(6, entry.t, image, what)
             return
         if entry.kind is Kind.DIAL and not asked:
             if not _outstanding(story, image, stop):
                 yield Violation(
-                    6, entry.t, image, "dialled after a stop of our own without asking the link first"
+                    6, entry.t, image, "dialled after a stop of ours without asking the link first"
                 )
             return
         asked = asked or entry.kind in (Kind.SENT, Kind.LINK_ENDED)
@@ -75,7 +78,7 @@ def _unasked(story: Story, image: int, stop: Spell) -> Iterator[Violation]:
     asleep = [spell for spell in story.spells(image) if "awake" in spell.things and spell.until <= stop.until]
     if "awake" not in stop.things or asleep[-1].until != stop.until or asleep[-1].lasted_s < ASLEEP_S:
         return
-    if by != next_fault(story, image, stop.since, by) or _outstanding(story, image, stop):
+    if by != next_fault(story, image, stop.since, by, *_STOPS) or _outstanding(story, image, stop):
         return
     seen = (e.t for e in story.of(Kind.SENT, Kind.LINK_ENDED, image=image) if stop.until <= e.t <= by)
     if next(seen, None) is None:

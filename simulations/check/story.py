@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 from simulations.faults import EVERYONE, Step, What
 from simulations.scenarios import Scenario
@@ -86,6 +86,8 @@ class Story:
         self.images = range(scenario.images)
         self.end = trace.entries[-1].t if trace.entries else 0.0
         self._filed: dict[tuple[Kind, int], list[tuple[int, Entry]]] = {}
+        self._merged: dict[tuple[tuple[Kind, ...], int | None], list[Entry]] = {}
+        """What was asked for before; several laws read the same."""
         filed = self._filed
         for place, entry in enumerate(trace.entries):
             filed.setdefault((entry.kind, entry.image), []).append((place, entry))
@@ -102,12 +104,15 @@ class Story:
 
     def of(self, *kinds: Kind, image: int | None = None) -> Iterator[Entry]:
         """Entries of some kinds, in the order they were written; of one image and of none in particular."""
-        if image is None:
-            found = [filed for (kind, _), filed in self._filed.items() if kind in kinds]
-        else:
-            found = [self._filed.get((kind, who), []) for kind in kinds for who in (image, EVERYONE)]
-        whole = found[0] if len(found) == 1 else sorted(chain.from_iterable(found))
-        return (entry for _, entry in whole)
+        whole = self._merged.get((kinds, image))
+        if whole is None:
+            if image is None:
+                found = [filed for (kind, _), filed in self._filed.items() if kind in kinds]
+            else:
+                found = [self._filed.get((kind, who), []) for kind in kinds for who in (image, EVERYONE)]
+            whole = [entry for _, entry in sorted(chain.from_iterable(found))]
+            self._merged[kinds, image] = whole
+        return iter(whole)
 
     def faults_of(self, image: int, *kinds: What) -> Iterator[tuple[float, Step]]:
         """When which steps were played that touch this image; of all kinds if none is named."""
@@ -147,12 +152,8 @@ class Story:
 
     # -- states ----------------------------------------------------------------------------
 
-    def states(self, image: int) -> tuple[tuple[float, str], ...]:
-        """When which state was told; `NO_LIFE` from a process's end, "Fresh" from its start."""
-        return self._states[image]
-
     def state(self, image: int, t: float) -> str:
-        """The state last told before `t`."""
+        """The state last told before `t`; "Fresh" from a process's start, `NO_LIFE` from its end."""
         states = self._states[image]
         place = bisect_right(states, t, key=lambda state: state[0]) - 1
         while place >= 0 and states[place][0] == t:
@@ -227,8 +228,8 @@ class Story:
 
     def _spells_of(self, image: int) -> tuple[Spell, ...]:
         said = [(e.t, _things(e)) for e in self.of(Kind.CONDITION, image=image) if e.image == image]
-        ends = [t for t, _ in said[1:]] + [float("inf")]
-        return tuple(Spell(t, until, things) for (t, things), until in zip(said, ends, strict=True))
+        said.append((float("inf"), frozenset()))
+        return tuple(Spell(t, until, things) for (t, things), (until, _) in pairwise(said))
 
     def _states_of(self, image: int) -> tuple[tuple[float, str], ...]:
         states: list[tuple[float, str]] = []
@@ -252,7 +253,7 @@ class Story:
     def _work_of(self, image: int) -> Iterator[tuple[float, float]]:
         """An image carries out one request after the other; whoever is gone meanwhile gets no answer."""
         begun: Entry | None = None
-        for entry in (*self.of(Kind.EXECUTED, Kind.ANSWERED, Kind.LISTENING, image=image), None):
+        for entry in (*self.of(Kind.EXECUTED, Kind.ANSWERED, image=image), None):
             if begun is not None:
                 until = self.end if entry is None else entry.t
                 if entry is None or entry.kind is not Kind.ANSWERED:

@@ -16,13 +16,14 @@ _RULES = frozenset((rule.source.value, rule.trigger.value, rule.target.value) fo
 NOT_DURABLE, DURABLE_AGAIN = "not durable", "durable again"
 """How the notices begin that say so and take it back."""
 
-RETRIED_WITHIN_S = 3.0
+RETRIED_WITHIN_S = 2.25
 """A disk that failed is tried again after 2 s."""
 
 OPENED_WITHIN_S = 2.0
 """Of a process's start, its journal is open."""
 
-_OF_THE_DISK = frozenset({What.DISK_FAILS, What.DISK_FULL, What.DISK_SLOW, What.DISK_WORKS})
+_REFUSES = frozenset({What.DISK_FAILS, What.DISK_FULL})
+_OF_THE_DISK = _REFUSES | {What.DISK_SLOW, What.DISK_WORKS}
 
 
 def transitions_are_legal(story: Story) -> Iterator[Violation]:
@@ -146,14 +147,19 @@ def trouble_is_shown(story: Story) -> Iterator[Violation]:
 
 def trouble_is_taken_back(story: Story) -> Iterator[Violation]:
     """A disk that works again is tried again, and that it works is told."""
-    disk = [(t, step.what is What.DISK_WORKS) for t, step in story.faults if step.what in _OF_THE_DISK]
+    disk = [(t, step.what) for t, step in story.faults if step.what in _OF_THE_DISK]
     notices = [(entry.t, str(entry.data["text"])) for entry in story.of(Kind.NOTICE)]
-    for place, (works_at, works) in enumerate(disk):
+    for place, (works_at, what) in enumerate(disk):
         life = story.life(works_at)
-        by = works_at + RETRIED_WITHIN_S
-        if not works or life is None or by > min([life.until, story.end, *(t for t, _ in disk[place + 1 :])]):
+        if what is not What.DISK_WORKS or life is None:
             continue
-        if story.stopped(works_at, by) or any(t < life.since + OPENED_WITHIN_S for t, _ in disk[:place]):
+        by = works_at + RETRIED_WITHIN_S + story.lag_s(works_at, works_at + RETRIED_WITHIN_S)
+        ill = [
+            t for t, what in disk[place + 1 :] if what is not What.DISK_WORKS and what is not What.DISK_SLOW
+        ]
+        if by > min([life.until, story.end, *ill]) or story.stopped(works_at, by):
+            continue
+        if any(t < life.since + OPENED_WITHIN_S for t, _ in disk[:place]):
             continue  # a journal that could not be opened stays closed for that life
         said = [text for t, text in notices if life.since <= t <= by]
         if said and said[-1].startswith(NOT_DURABLE):

@@ -225,6 +225,10 @@ class Stream:
         """Whether something later has arrived than what is waited for."""
         return bool(self._early)
 
+    def lacks(self, number: int) -> bool:
+        """Whether this chunk has not arrived before."""
+        return number >= self.taken and number not in self._early
+
     def arrived(self, number: int, payload: object) -> None:
         """A chunk is there; in order, it is delivered with all that waited for it."""
         if number > self.taken:

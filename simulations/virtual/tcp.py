@@ -338,10 +338,12 @@ class Connection:
             if not transit.out(self, RST_BYTES, self._reset_at_server):
                 self.down.unacknowledged()
             return
-        self.heard_at = self.heard_data_at = transit.clock.now()
-        self.up.acknowledged(taken, gap=self.up.gap)
-        self.down.arrived(number, payload)
         down = self.down
+        self.heard_at = transit.clock.now()
+        if down.lacks(number):  # the kernel dates a repeated segment as an acknowledgement only
+            self.heard_data_at = self.heard_at
+        self.up.acknowledged(taken, gap=self.up.gap)
+        down.arrived(number, payload)
         if down.needs_acks:
             if not transit.out(self, ACK_BYTES, self._acknowledged_at_server, down.taken):
                 down.unacknowledged()

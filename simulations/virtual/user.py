@@ -7,7 +7,14 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from machines import Refused, State
-from resilience.errors import EvaluationError, Expired, LinkLost, OutcomeUnknown, ResilienceError
+from resilience.errors import (
+    EvaluationError,
+    Expired,
+    LinkLost,
+    OutcomeUnknown,
+    ResilienceError,
+    UsageError,
+)
 from simulations.check.secrecy import CANARY
 from simulations.trace import Entry, Kind
 from simulations.virtual.link import COMMENT
@@ -152,7 +159,7 @@ class User:
         before = len(self._universe.trace.entries)
         try:
             getattr(self._image, button)()
-        except Refused:
+        except (Refused, UsageError):
             refused = True
         else:
             refused = False

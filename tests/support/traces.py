@@ -173,9 +173,7 @@ class Tale:
         self.execute(t + TRIP_S, gen, label, image)
         self.note(t + TRIP_S + takes_s, Kind.ANSWERED, image, label=label, image_id=f"image-{image}")
 
-    def execute(
-        self, t: float, gen: int, label: str, image: int = 0, image_id: str | None = None
-    ) -> None:
+    def execute(self, t: float, gen: int, label: str, image: int = 0, image_id: str | None = None) -> None:
         """An image begins to carry a request out."""
         self.note(t, Kind.EXECUTED, image, label=label, image_id=image_id or f"image-{image}", conn=gen)
 
@@ -215,14 +213,16 @@ class Tale:
         """Everything is whole for good."""
         self.note(t, Kind.HEALED, -1)
 
-    def close(self, t: float) -> None:
-        """Our process ends in good order."""
+    def close(self, t: float, *gens: int, image: int = 0) -> None:
+        """Our process ends in good order, and closes these links."""
         self.process(t, "close")
+        for gen in gens:
+            self.note(t, Kind.ABORTED, image, gen=gen)
         self.process(t + 0.01, "closed")
 
 
 def dropped(tale: Tale, since: float, until: float, gen: int = 1) -> float:
-    """A silent drop as a correct product lives through it; returns when the image is told back, on `gen` + 1."""
+    """A silent drop as a correct product lives through it; returns when `gen` + 1 is told connected."""
     tale.fault(f"{since:g} drop")
     lost_at = since + 2.0
     tale.note(lost_at, Kind.SENT, gen=gen, label="ping")
