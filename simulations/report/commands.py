@@ -1,0 +1,181 @@
+"""`python -m simulations verify`, `report`, `timeline` and `side-by-side`; each imports what it needs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from simulations.campaign.commands import OUT, SCENARIOS, SEED
+from simulations.report.verdict import ENOUGH_RUNS
+
+if TYPE_CHECKING:
+    from simulations.report.proof import Proof
+    from simulations.report.verdict import Expected
+
+CANNOT = 2
+CAMPAIGN_BROKE_LAWS = 1
+"""What the campaign's own exit code says; the verdict says it again, in full."""
+
+Directory = Annotated[Path, typer.Argument(help="Of a campaign.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("verify")(verify)
+    app.command("report")(report)
+    app.command("timeline")(timeline)
+    app.command("side-by-side")(side_by_side)
+
+
+def verify(
+    directory: Annotated[
+        Path | None, typer.Argument(help="Of a campaign; without it one is played first.", show_default=False)
+    ] = None,
+    *,
+    scenarios: Annotated[int | None, typer.Option(min=1, help=f"Runs to play; else {SCENARIOS}.")] = None,
+    seed: Annotated[int | None, typer.Option(help=f"The first seed; else {SEED}.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default.")] = None,
+    least: Annotated[int, typer.Option(min=1, help="Fewer runs than that prove nothing.")] = ENOUGH_RUNS,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the verdict here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables here.")] = None,
+) -> None:
+    """Hold a campaign against every bar: print the verdict, and exit 1 if anything misses.
+
+    Without DIRECTORY a campaign is played first, of moderate size: all regressions and 2,000 runs, about a
+    minute on two cores. It stays in build/campaign.
+    """
+    from rich.console import Console  # noqa: PLC0415 - imported when used
+
+    from simulations.report import proof  # noqa: PLC0415 - same
+    from simulations.report.expected import expected  # noqa: PLC0415 - same
+
+    if directory is not None and (scenarios, seed, workers) != (None, None, None):
+        raise typer.BadParameter("--scenarios, --seed and --workers are for a campaign yet to be played")
+    _writable(json_file, html, markdown)
+    found = _proof(directory or _played(scenarios, seed, workers), expected(least))
+    proof.show(found, Console(highlight=False))
+    if json_file:
+        proof.write_json(found, json_file)
+    if markdown:
+        proof.write_markdown(found, markdown)
+    if html:
+        _write_page(found, html)
+    raise typer.Exit(proof.MET if found.verdict.met else proof.MISSED)
+
+
+def report(
+    directory: Directory,
+    *,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    plots: Annotated[Path | None, typer.Option(help="Write the plots as SVG files into here, too.")] = None,
+) -> None:
+    """Write a campaign's report: one HTML file that needs no network."""
+    from simulations.report import page  # noqa: PLC0415 - imported when used
+    from simulations.report.expected import expected  # noqa: PLC0415 - same
+
+    _writable(out)
+    found = _proof(directory, expected())
+    _write_page(found, out)
+    if plots:
+        plots.mkdir(parents=True, exist_ok=True)
+        for name, picture in page.pictures(found).items():
+            (plots / f"{name}.svg").write_text(picture.standalone(), encoding="utf-8")
+
+
+def timeline(
+    scenario: Annotated[str, typer.Argument(help="A named scenario, or `swarm`.", show_default=False)],
+    seed: Annotated[int, typer.Argument(help="Of the run.", show_default=False)],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Write it here instead: a picture if it ends in .svg.")
+    ] = None,
+) -> None:
+    """Play one run and print its timeline as a Mermaid Gantt chart."""
+    from simulations.campaign.plan import scenario as find  # noqa: PLC0415 - imported when used
+    from simulations.report.timeline import timeline as read  # noqa: PLC0415 - same
+    from simulations.virtual.play import trace  # noqa: PLC0415 - same
+
+    _writable(out)
+    try:
+        chosen = find(scenario, seed)
+    except LookupError as error:
+        raise typer.BadParameter(str(error)) from error
+    told = read(chosen, *trace(chosen, seed))
+    if out is not None and out.suffix == ".svg":
+        from simulations.report import lanes  # noqa: PLC0415 - imports matplotlib
+
+        out.write_text(lanes.draw(told).standalone(), encoding="utf-8")
+        return
+    from simulations.report import gantt  # noqa: PLC0415 - imported when used
+
+    if out is None:
+        typer.echo(gantt.gantt(told), nl=False)
+    else:
+        out.write_text(gantt.gantt(told), encoding="utf-8")
+
+
+def side_by_side(
+    directory: Directory,
+    real: Annotated[Path, typer.Argument(help="What `field --out` wrote.", show_default=False)],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Write the table here instead of printing it.")] = None,
+) -> None:
+    """Compare recoveries of the virtual world and of real interfaces, as a Markdown table."""
+    from simulations.campaign.journal import JournalError  # noqa: PLC0415 - imported when used
+    from simulations.report import proof, tables  # noqa: PLC0415 - same
+    from simulations.report import side_by_side as beside  # noqa: PLC0415 - same
+    from simulations.report.expected import expected  # noqa: PLC0415 - same
+
+    _writable(out)
+    try:
+        virtual, outcomes = proof.read(directory), beside.read_outcomes(real)
+    except (JournalError, beside.OutcomesError, OSError) as error:
+        _refuse(error)
+    found = beside.pairs(virtual.samples, outcomes, expected().titles)
+    written = tables.markdown_table(beside.table(found))
+    if out is None:
+        typer.echo(written, nl=False)
+    else:
+        out.write_text(written, encoding="utf-8")
+
+
+def _played(scenarios: int | None, seed: int | None, workers: int | None) -> Path:
+    from simulations.campaign import session  # noqa: PLC0415 - imported when used
+
+    code = session.run(session.Wish(scenarios=scenarios, seed=seed, workers=workers))
+    if code not in (session.DONE, CAMPAIGN_BROKE_LAWS):
+        raise typer.Exit(code)
+    return OUT
+
+
+def _proof(directory: Path, known: Expected) -> Proof:
+    from simulations.campaign.journal import JournalError  # noqa: PLC0415 - imported when used
+    from simulations.report import proof  # noqa: PLC0415 - same
+
+    try:
+        return proof.prove(directory, known, shlex.join(["python", "-m", "simulations", *sys.argv[1:]]))
+    except (JournalError, OSError) as error:
+        _refuse(error)
+
+
+def _write_page(found: Proof, file: Path) -> None:
+    from simulations.report.page import page  # noqa: PLC0415 - imported when used
+    from simulations.virtual.play import trace  # noqa: PLC0415 - same
+
+    file.write_text(page(found, trace), encoding="utf-8")
+
+
+def _writable(*files: Path | None) -> None:
+    for file in files:
+        if file and not file.resolve().parent.is_dir():
+            raise typer.BadParameter(f"there is no directory {file.resolve().parent} to write {file.name} to")
+
+
+def _refuse(error: Exception) -> NoReturn:
+    typer.echo(f"No verdict: {error}", err=True)
+    raise typer.Exit(CANNOT) from error

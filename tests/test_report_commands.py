@@ -1,0 +1,187 @@
+"""The commands: exit codes, files, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from simulations.campaign import session
+from simulations.campaign.journal import Journal, JournalError, Plan
+from simulations.report import proof
+from simulations.report.commands import register
+from simulations.report.expected import expected
+from simulations.results import Recovery, Run, Violation
+
+app = typer.Typer()
+register(app)
+
+GOOD = Recovery(0, 1.0, 0.05, final=True, broken_s=0.5)
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def campaign(directory: Path, *more: Run, good: int = 1000) -> str:
+    """A finished campaign of good runs, and more."""
+    runs = [Run("swarm", seed, f"{seed:016x}", 20.0, recoveries=(GOOD,), took_s=0.05) for seed in range(good)]
+    with Journal.begin(directory, Plan(good, 0, code="c0de")) as journal:
+        journal.append([*runs, *more])
+    return str(directory)
+
+
+def test_a_campaign_that_meets_every_bar_exits_0(tmp_path: Path) -> None:
+    """And says so last."""
+    result = call("verify", campaign(tmp_path / "c"))
+    assert result.exit_code == 0, result.output
+    assert result.output.strip().endswith("all 7 bars met")
+    assert "20.0 runs a second and core" in result.output
+
+
+@pytest.mark.parametrize(
+    ("bad", "missed"),
+    [
+        (Run("swarm", 9, "d", 1.0, (Violation(11, 1.0, 0, "ran twice"),), (GOOD,)), 1),
+        (Run("swarm", 9, "d", 1.0, (), (Recovery(0, 1.0, None, final=True, broken_s=0.5),)), 2),
+        (Run("swarm", 9, "d", 1.0, (), (Recovery(0, 1.0, 10.5, final=False, broken_s=0.5), GOOD)), 1),
+        (Run("swarm", 9, "", 0.0, (Violation(0, 0.0, -1, "RuntimeError"),)), 2),
+    ],
+    ids=["a law broken", "never recovered", "late between faults", "not played"],
+)
+def test_one_bad_run_in_a_thousand_exits_1(tmp_path: Path, bad: Run, missed: int) -> None:
+    """One in a thousand is within 99.9 %; the other bars leave no room."""
+    result = call("verify", campaign(tmp_path / "c", bad))
+    assert result.exit_code == 1
+    assert f"{missed} of 7 bars missed" in result.output
+
+
+def test_too_few_runs_exit_1(tmp_path: Path) -> None:
+    """Unless fewer are asked for."""
+    directory = campaign(tmp_path / "c", good=999)
+    assert call("verify", directory).exit_code == 1
+    assert call("verify", directory, "--least", "999").exit_code == 0
+
+
+def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    """A campaign that was killed has a verdict on what it had finished."""
+    directory = campaign(tmp_path / "c")
+    with (tmp_path / "c" / "runs.jsonl").open("a") as runs:
+        runs.write('{"scenario":"swarm","seed":1000,"digest":"d","virtual_s":1.0}\n{"scenario":"swa')
+    assert call("verify", directory).exit_code == 0
+    assert proof.read(tmp_path / "c").samples["swarm"].runs == 1000
+
+
+def test_a_damaged_line_is_refused(tmp_path: Path) -> None:
+    """Not skipped: what else is wrong with such a file?"""
+    directory = campaign(tmp_path / "c")
+    file = tmp_path / "c" / "runs.jsonl"
+    file.write_text(file.read_text().replace('"seed":7,', '"seed":7 7,'))
+    with pytest.raises(JournalError, match="line 8 is damaged"):
+        proof.read(tmp_path / "c")
+    assert call("verify", directory).exit_code == 2
+
+
+def test_no_campaign_is_refused(tmp_path: Path) -> None:
+    """An empty or missing directory is a mistake, not a verdict."""
+    for command in ("verify", "report"):
+        result = call(command, str(tmp_path / "nowhere"))
+        assert result.exit_code == 2
+        assert "there is no campaign" in result.output
+
+
+def test_an_empty_campaign_exits_1(tmp_path: Path) -> None:
+    """It was begun, and proves nothing."""
+    result = call("verify", campaign(tmp_path / "c", good=0))
+    assert result.exit_code == 1
+    assert "nothing was measured" in " ".join(result.output.split())
+
+
+def test_options_for_playing_and_a_directory_exclude_each_other(tmp_path: Path) -> None:
+    """Whoever gives both means one of them."""
+    assert call("verify", campaign(tmp_path / "c"), "--seed", "3").exit_code == 2
+
+
+def test_verify_writes_what_was_asked_for(tmp_path: Path) -> None:
+    """JSON, Markdown and the page, from one reading."""
+    files = {kind: tmp_path / f"verdict.{kind}" for kind in ("json", "markdown", "html")}
+    options = [word for kind, file in files.items() for word in (f"--{kind}", str(file))]
+    assert call("verify", campaign(tmp_path / "c"), *options).exit_code == 0
+    found = json.loads(files["json"].read_text())
+    assert found["met"] is True
+    assert found["machine"]["code"] == "c0de"
+    assert found["all"]["virtual_s"] == 20_000.0
+    assert "**All 7 bars met.**" in files["markdown"].read_text()
+    assert files["html"].read_text().startswith("<!doctype html>")
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    """Nobody waits for a campaign to learn that a directory is missing."""
+    result = call("verify", campaign(tmp_path / "c"), "--json", str(tmp_path / "no" / "v.json"))
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(("played", "exit_code"), [(0, 0), (1, 0), (2, 2), (130, 130)])
+def test_without_a_directory_a_campaign_is_played_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, played: int, exit_code: int
+) -> None:
+    """What it found is judged here; if it could not be played, or was interrupted, there is no verdict."""
+    wishes = []
+
+    def run(wish: session.Wish) -> int:
+        wishes.append(wish)
+        campaign(wish.out)
+        return played
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(session, "run", run)
+    result = call("verify", "--scenarios", "1000", "--seed", "5", "--workers", "1")
+    assert result.exit_code == exit_code, result.output
+    assert [(wish.scenarios, wish.seed, wish.workers) for wish in wishes] == [(1000, 5, 1)]
+    assert ("bars met" in result.output) is (exit_code == 0)
+
+
+def test_report_writes_one_file_and_the_plots(tmp_path: Path) -> None:
+    """The plots for the README are files of their own."""
+    out, plots = tmp_path / "report.html", tmp_path / "plots"
+    result = call("report", campaign(tmp_path / "c", good=3), "--out", str(out), "--plots", str(plots))
+    assert result.exit_code == 0, result.output
+    assert "<svg" in out.read_text()
+    assert sorted(file.name for file in plots.iterdir()) == [
+        "distribution.svg",
+        "phases.svg",
+        "scenarios.svg",
+    ]
+
+
+def test_a_timeline_is_printed_or_drawn(tmp_path: Path) -> None:
+    """Mermaid by default; a picture where the file's name says so."""
+    printed = call("timeline", "S1", "3")
+    assert printed.exit_code == 0, printed.output
+    assert "    link down :crit, " in printed.output
+    svg, chart = tmp_path / "s1.svg", tmp_path / "s1.mmd"
+    assert call("timeline", "S1", "3", "--out", str(svg)).exit_code == 0
+    assert call("timeline", "S1", "3", "--out", str(chart)).exit_code == 0
+    assert svg.read_text().startswith("<svg")
+    assert chart.read_text() == printed.output
+
+
+def test_a_timeline_of_nothing_known_is_refused() -> None:
+    """With the names there are."""
+    result = call("timeline", "elevator", "3")
+    assert result.exit_code == 2
+    assert "elevator" in result.output
+
+
+def test_the_library_says_which_scenarios_are_silent_and_what_is_promised() -> None:
+    """Drops without a word can be noticed late; a lift or a NAT is no plain drop."""
+    known = expected()
+    assert {"S4", "S7", "tunnel", "oneway"} <= known.silent
+    assert not {"S1", "lift", "nat", "docker", "sleep", "kill"} & known.silent
+    promised = {promise.scenario: (promise.median_s, promise.worst_s) for promise in known.promises}
+    assert promised["S1"] == (0.05, 0.5)
+    assert promised["S4"] == (0.25, 0.6)
+    assert "S5" not in promised
