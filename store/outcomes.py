@@ -29,8 +29,8 @@ class Outcome(StrEnum):
 ACTIONS: dict[Outcome, str] = {
     Outcome.CORRUPT: "Run `resilience sessions repair`: damaged files are moved to quarantine, and an older "
     "generation is used.",
-    Outcome.ROLLED_BACK: "An older copy was put back: restore the newer files if you have them, or accept the "
-    "older state with `resilience sessions repair --accept-rollback`.",
+    Outcome.ROLLED_BACK: "An older copy was put back: restore the newer files if you have them, or accept "
+    "the older state with `resilience sessions repair --accept-rollback`.",
     Outcome.REORDERED: "A file stands under another's name: put the files back under their own names, or run "
     "`resilience sessions repair`, which sets them aside.",
     Outcome.WRONG_KEY: "Give the right passphrase, or put the right key back into the keyring; "
@@ -40,7 +40,8 @@ ACTIONS: dict[Outcome, str] = {
     "`resilience keys status` names it. Nothing is deleted.",
     Outcome.TOO_NEW: "A later version wrote this: install that version. It is left untouched, and "
     "`resilience sessions show` reads it.",
-    Outcome.BUSY: "Another process has it open: close that one, open this read-only, or work on a private copy.",
+    Outcome.BUSY: "Another process has it open: close that one, open this read-only, or work on a private "
+    "copy.",
     Outcome.DISK_FULL: "Free some space there; what is waiting is saved as soon as there is room.",
     Outcome.READ_ONLY: "Make the directory writable, or choose another data directory.",
 }
