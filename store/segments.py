@@ -12,10 +12,9 @@ import errno
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING
 
-from store.disk import write_all
+from store.directories import Directories
 from store.framing import HEADER_BYTES, MAX_NUMBER, Decoded, Ending, decode, decode_header
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 MAX_SEGMENT_BYTES = 8 * 1024 * 1024  # twice what the whole journal may take: anything longer is not ours
 MAX_GENERATION = 10**12 - 1  # what the name's pattern admits; at one a second, 30,000 years
 NAME = re.compile(r"(\d{8,12})\.journal")
-COPY, PART = ".bytes", ".part"  # a whole quarantined tail, and one still being copied
 # Losing this many races for a name in a row is no race any more.
 CREATE_TRIES = 100
 
@@ -90,11 +88,8 @@ class Shelf:
         self.disk = disk
         self.data_dir = data_dir
         self.journal = data_dir / "journal"
-        self.quarantine = data_dir / "quarantine"
-        # Names that may not be on the medium yet, whoever made them: a process killed between making
-        # a directory and syncing its parent leaves one that looks finished.
-        self._owed = {data_dir, data_dir.parent}
-        self._made: set[Path] = set()
+        self._directories = Directories(disk, data_dir)
+        self.quarantine = self._directories.quarantine
 
     def path(self, generation: int) -> Path:
         """Return the file of a segment."""
@@ -136,19 +131,11 @@ class Shelf:
 
     def make_dirs(self) -> None:
         """Make what is missing of the journal's directory and the way to it."""
-        self._make(self.journal)
+        self._directories.make(self.journal)
 
     def sync_names(self) -> None:
         """Make the names of the directories durable, once per process."""
-        for directory in sorted(self._owed):
-            try:
-                self.disk.sync_dir(directory)
-            except PermissionError:
-                # The parent of a directory somebody made for us may be closed to us; its maker
-                # answers for that name. For one we made ourselves the refusal counts.
-                if any(made.parent == directory for made in self._made):
-                    raise
-        self._owed.clear()
+        self._directories.sync_names()
 
     def create(self, above: int) -> tuple[int, int]:
         """Make the next segment and lock it.
@@ -215,7 +202,7 @@ class Shelf:
             if decoded.ending is not Ending.TORN:
                 return None
             tail = data[decoded.good :]
-            copy = self._keep(f"{generation:08d}-{decoded.good}", tail)
+            copy = self._directories.keep(f"{generation:08d}-{decoded.good}", tail)
             self.disk.truncate(handle, decoded.good)
             self.disk.sync(handle)
             return Quarantined(self.path(generation), decoded.good, len(tail), copy)
@@ -244,48 +231,3 @@ class Shelf:
         if len(data) > MAX_SEGMENT_BYTES:
             return Decoded(Ending.DAMAGED), data
         return decode(data, generation), data
-
-    def _make(self, directory: Path) -> None:
-        try:
-            self.disk.mkdir(directory)
-        except FileExistsError:
-            return
-        except FileNotFoundError:
-            self._make(directory.parent)
-            # Durable before there is anything in it: whoever finds a directory in use may rely on its name.
-            self.disk.sync_dir(directory.parent.parent)
-            self.disk.mkdir(directory)
-        else:
-            # What it stands in was unused: its maker may have been killed before it synced that name.
-            self._owed.add(directory.parent.parent)
-        self._made.add(directory)
-        self._owed.add(directory.parent)
-
-    def _keep(self, prefix: str, data: bytes) -> Path:
-        """Copy bytes durably into the quarantine; a copy that is there already is not made twice."""
-        self._make(self.quarantine)
-        self._owed.add(self.data_dir)
-        self.sync_names()
-        there = self.disk.listing(self.quarantine)
-        for name, size in there.items():
-            path = self.quarantine / name
-            if not name.startswith(f"{prefix}-"):
-                continue
-            if name.endswith(PART):  # an earlier attempt died here; the segment still has the bytes
-                self.disk.unlink(path)
-            elif size == len(data) and self.disk.read(path, size) == data:
-                self.disk.sync_dir(self.quarantine)
-                return path
-        counter = next(n for n in count(1) if f"{prefix}-{n}{COPY}" not in there)
-        path = self.quarantine / f"{prefix}-{counter}{COPY}"
-        part = path.with_suffix(PART)
-        handle = self.disk.create(part)
-        try:
-            write_all(self.disk, handle, data)
-            self.disk.sync(handle)
-        finally:
-            with suppress(OSError):  # synced or failed already: closing decides nothing
-                self.disk.close(handle)
-        self.disk.rename(part, path)
-        self.disk.sync_dir(self.quarantine)
-        return path
