@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GENEROUS_S = 15.0
 RECOVERED_S = 10.0
 """The bar for every recovery (DESIGN section 6)."""
-ANSWER_AT_FIRST = {Kind.REPLACED: 1}
+ANSWER_AT_FIRST = {Kind.REPLACED: 1, Kind.HUGE_REPLY: 1}
 """How many requests a peer answers well before it shows what it is."""
 
 NAMED: dict[Kind, set[Reason]] = {
