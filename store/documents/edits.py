@@ -1,0 +1,205 @@
+"""Edits: the small steps a session changes by, and what its log holds. All of this is pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from json.encoder import JSONEncoder
+from typing import TYPE_CHECKING, Any
+
+from store.documents.bounds import MAX_DEPTH, MAX_EDIT_BYTES, MAX_NAME_LETTERS, problem_with
+from store.documents.errors import BadEdit
+from store.documents.sections import HISTORIES, SECTIONS, SINGLES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from store.documents.document import State
+
+_to_json = JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Replace a whole single section, or (with a key) add or replace one entry of a map."""
+
+    section: str
+    value: Any
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Change some fields of a single section or of an entry (JSON merge patch, RFC 7386).
+
+    A field that is None is removed; fields inside fields are changed likewise; lists are replaced.
+    """
+
+    section: str
+    value: Any
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Remove an entry of a map, if it is there."""
+
+    section: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Add a record to a history, unless one of its id is there already."""
+
+    section: str
+    record: dict[str, Any]
+
+
+Edit = Put | Patch | Drop | Append
+
+
+def check(edit: Edit) -> Edit:
+    """Return the edit as it will be stored, which shares nothing with what the caller goes on changing.
+
+    Raises:
+        BadEdit: no document can take it.
+    """
+    section = edit.section
+    key = getattr(edit, "key", None)
+    if problem := _address_problem(edit, section, key):
+        raise BadEdit(section, key, problem)
+    if isinstance(edit, Drop):
+        return edit
+    if isinstance(edit, Append):
+        record = _own(section, None, edit.record)
+        _must_fit(section, None, record)
+        return replace(edit, record=record)
+    value = _own(section, key, edit.value)
+    _must_fit(section, key, _without_nulls(value) if isinstance(edit, Patch) else value)
+    return replace(edit, value=value)
+
+
+def apply(state: State, edit: Edit) -> None:
+    """Change the document by an edit that `check` returned; that never fails.
+
+    Values are never changed in place, only replaced, so that one edit can be applied to several documents.
+    """
+    section = edit.section
+    if isinstance(edit, Append):
+        history = state.setdefault(section, [])
+        wanted = edit.record["id"]
+        if not any(record.get("id") == wanted for record in reversed(history)):
+            history.append(edit.record)
+    elif isinstance(edit, Drop):
+        state.get(section, {}).pop(edit.key, None)
+    else:
+        place, name = (state, section) if edit.key is None else (state.setdefault(section, {}), edit.key)
+        place[name] = edit.value if isinstance(edit, Put) else patched(place.get(name), edit.value)
+
+
+def patched(target: Any, patch: Any) -> Any:
+    """Return what a JSON merge patch makes of a value."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = patched(result.get(name), value)
+    return result
+
+
+def encode(edits: Sequence[Edit]) -> bytes:
+    """Return edits that `check` returned as compact JSON."""
+    return _to_json([_to_list(edit) for edit in edits]).encode("utf-8", "replace")
+
+
+def decode(data: bytes) -> list[Edit]:
+    """Return the edits that `encode` wrote, checked again.
+
+    Raises:
+        BadEdit: these bytes are none.
+    """
+    from store.documents.parsing import parse_json  # noqa: PLC0415 -- pydantic, see `store.codec`
+
+    try:
+        found = parse_json(data)
+    except ValueError as exc:
+        raise BadEdit(None, None, str(exc)) from None
+    if not isinstance(found, list):
+        raise BadEdit(None, None, "no list of edits")
+    return [check(_from_list(item)) for item in found]
+
+
+def _to_list(edit: Edit) -> list[Any]:
+    if isinstance(edit, Append):
+        return ["append", edit.section, edit.record]
+    if isinstance(edit, Drop):
+        return ["drop", edit.section, edit.key]
+    kind = "put" if isinstance(edit, Put) else "patch"
+    return (
+        [kind, edit.section, edit.value] if edit.key is None else [kind, edit.section, edit.value, edit.key]
+    )
+
+
+def _from_list(item: Any) -> Edit:
+    match item:
+        case ["put", str(section), value]:
+            return Put(section, value)
+        case ["put", str(section), value, str(key)]:
+            return Put(section, value, key)
+        case ["patch", str(section), value]:
+            return Patch(section, value)
+        case ["patch", str(section), value, str(key)]:
+            return Patch(section, value, key)
+        case ["drop", str(section), str(key)]:
+            return Drop(section, key)
+        case ["append", str(section), dict(record)]:
+            return Append(section, record)
+    raise BadEdit(None, None, "none of the kinds of edits")
+
+
+def _address_problem(edit: Edit, section: str, key: str | None) -> str | None:
+    if section not in SECTIONS:
+        return f"there is no such section, only {', '.join(sorted(SECTIONS))}"
+    if isinstance(edit, Append):
+        return None if section in HISTORIES else "records are appended to histories only"
+    if section in HISTORIES:
+        return "a history only grows; append to it"
+    if section in SINGLES:
+        return None if key is None and not isinstance(edit, Drop) else "this section has no entries"
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_NAME_LETTERS:
+        return f"the key of an entry is a text of 1 to {MAX_NAME_LETTERS} letters"
+    return None
+
+
+def _own(section: str, key: str | None, value: Any) -> Any:
+    from store.documents.parsing import parse_json  # noqa: PLC0415 -- pydantic, see `store.codec`
+
+    try:
+        data = _to_json(value).encode("utf-8", "replace")
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise BadEdit(section, key, f"no JSON: {exc}") from None
+    if len(data) > MAX_EDIT_BYTES:
+        raise BadEdit(section, key, f"{len(data)} bytes, of {MAX_EDIT_BYTES} at most")
+    try:
+        value = parse_json(data)
+    except ValueError as exc:
+        raise BadEdit(section, key, f"no JSON: {exc}") from None
+    above = 1 if section in SINGLES else 2  # the document, and the map or history
+    if problem := problem_with(value, MAX_DEPTH - above):
+        raise BadEdit(section, key, problem)
+    return value
+
+
+def _must_fit(section: str, key: str | None, value: Any) -> None:
+    from store.documents.parsing import entry_problem  # noqa: PLC0415 -- pydantic, see `store.codec`
+
+    if problem := entry_problem(section, value):
+        raise BadEdit(section, key, problem)
+
+
+def _without_nulls(patch: Any) -> Any:
+    """Return what the patch leaves behind where there was nothing."""
+    return patched(None, patch)
