@@ -1,0 +1,359 @@
+"""One session, open for writing: edits in memory at once, handed to the system soon, on the medium when asked.
+
+A file whose write or sync failed is never used again: what the kernel kept of it is not known. Everything
+goes into a snapshot of the next generation instead, which does not depend on any file before it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from store.disk import write_all
+from store.documents import Edit, applied, check, dump, encode, fit
+from store.documents.sections import HISTORIES
+from store.errors import StoreClosed, disk_error
+from store.outcomes import Busy
+from store.replace import replace_file
+from store.sealed import FileIdentity, Kind, LogWriter, seal_snapshot
+from store.sessions.names import BASE_GENERATION, Suffix, generations
+from store.sessions.recovery import REVISION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from store.directories import Directories
+    from store.sealed import MasterKey
+    from store.sessions.lease import Lease
+    from store.sessions.names import Places
+    from store.sessions.receipt import Receipt
+    from store.sessions.recovery import Recovered, Recovery
+
+SNAPSHOT_BYTES = 220_000
+"""A sealed snapshot. With LOG_BYTES, three generations and an upgrade backup are below 1,000,000 bytes:
+3 x (220,000 + 36,000) + 220,000 = 988,000."""
+
+LOG_BYTES = 36_000
+"""After so much a new generation begins. A single edit may be longer: work is never refused for its size."""
+
+KEPT = 3
+"""Generations that are kept, each seen to be true."""
+
+State = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every session of a data directory is written with.
+
+    Attributes:
+        keys: the keys that new files are sealed with; asked each time, because they are rotated.
+        wall: seconds since 1970, for people.
+        entropy: random bytes.
+    """
+
+    directories: Directories
+    places: Places
+    keys: Callable[[], tuple[MasterKey, ...]]
+    wall: Callable[[], float]
+    entropy: Callable[[int], bytes]
+
+
+@dataclass(slots=True)
+class _Log:
+    """The log being appended to."""
+
+    writer: LogWriter
+    handle: int
+    next_number: int = 0
+    size: int = 0
+    named: bool = False  # whether its name is on the medium
+
+
+class Session:
+    """A session and the right to write it. `edit` may be called while another thread is in `write` or `save`.
+
+    Attributes:
+        id: 32 hexadecimal digits.
+        receipt: how it was found.
+        dropped: histories' records given up for the size budget since it was opened, by section.
+    """
+
+    def __init__(self, tools: Tools, recovered: Recovered, lease: Lease, about: Mapping[str, Any]) -> None:
+        """Use `Sessions.open` or `Sessions.create`."""
+        receipt = recovered.receipt
+        self.id = receipt.session
+        self.receipt: Receipt = receipt
+        self.dropped: dict[str, int] = {}
+        self._tools = tools
+        self._lease = lease
+        self._about = dict(about)
+        self._io = threading.Lock()  # one writer at a time; taken before `_lock`, never after
+        self._lock = threading.Lock()
+        self._state: State = recovered.state
+        self._revision = self._written = receipt.revision
+        # What stands in a log may not be on the medium: whoever wrote it was killed before a sync, perhaps.
+        self._saved = receipt.base_revision if recovered.logged else receipt.revision
+        self._pending: list[Edit] = []
+        self._generation = receipt.newest or 0
+        self._verified = set(recovered.verified)
+        self._log: _Log | None = None
+        # A log may only be begun behind a snapshot that says all there is, and that has no log yet.
+        self._snapshot_due = (
+            recovered.logged or receipt.generation != receipt.newest or receipt.from_format is not None
+        )
+
+    # -- in memory -------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The document; a new one after every edit, never changed in place."""
+        return self._state
+
+    @property
+    def revision(self) -> int:
+        """How many edits lead here."""
+        return self._revision
+
+    @property
+    def written(self) -> int:
+        """The revision that survives a kill of this process."""
+        return self._written
+
+    @property
+    def saved(self) -> int:
+        """The revision that survives a power cut."""
+        return self._saved
+
+    @property
+    def dirty(self) -> bool:
+        """Whether anything is not on the medium yet."""
+        return self._saved < self._revision or self._snapshot_due
+
+    def edit(self, *edits: Edit) -> int:
+        """Change the document and return its revision; no I/O.
+
+        Raises:
+            BadEdit: one of them fits no document; none was made.
+            StoreClosed: as it says.
+        """
+        checked = [check(each) for each in edits]
+        with self._lock:
+            self._check_open()
+            for each in checked:
+                self._state = applied(self._state, each)
+            self._pending += checked
+            self._revision += len(checked)
+            return self._revision
+
+    # -- on disk ---------------------------------------------------------------------------
+
+    def write(self) -> int:
+        """Hand every edit to the operating system: it survives this process. Returns the revision.
+
+        Raises:
+            DiskError: it was refused; the next call writes everything anew.
+            LockedKey: there is no key to seal with yet.
+            StoreClosed: as it says.
+        """
+        with self._io:
+            return self._flush(sync=False)
+
+    def save(self) -> int:
+        """Have every edit on the medium: it survives a power cut. Returns the revision; raises as `write`."""
+        with self._io:
+            return self._flush(sync=True)
+
+    def wanted_elsewhere(self) -> bool:
+        """Whether another process asked for this session."""
+        try:
+            return bool(self._tools.directories.disk.read(self._tools.places.takeover(self.id), 1))
+        except OSError:
+            return False
+
+    def close(self, *, compact: bool = True) -> None:
+        """Save, and let the session go; again does nothing.
+
+        Args:
+            compact: leave one snapshot that says all, so that the next opening has nothing to replay.
+
+        Raises:
+            DiskError: what was not saved is lost. The session is let go all the same.
+        """
+        with self._io:
+            if not self._lease.held:
+                self._leave_log()
+                return
+            try:
+                self._flush(sync=True)
+                if compact and self._log is not None:
+                    self._snapshot(*self._taken())
+            except OSError as problem:
+                raise disk_error("save the session", self._tools.places.sessions, problem) from problem
+            finally:
+                self._leave_log()
+                self._lease.release()
+
+    def _flush(self, *, sync: bool) -> int:
+        self._check_open()
+        state, revision, batch = self._taken()
+        try:
+            if self._snapshot_due and (batch or sync):
+                self._snapshot(state, revision, batch)
+            elif batch:
+                self._append(revision, batch)
+            if sync:
+                self._sync(state, revision)
+        except OSError as problem:
+            self._leave_log()
+            self._snapshot_due = True
+            raise disk_error("save the session", self._tools.places.sessions, problem) from problem
+        except BaseException:  # interrupted, or no key: what was taken is in the state, and goes with it
+            self._leave_log()
+            self._snapshot_due = True
+            raise
+        return revision
+
+    def _taken(self) -> tuple[State, int, list[Edit]]:
+        with self._lock:
+            batch, self._pending = self._pending, []
+            return self._state, self._revision, batch
+
+    def _append(self, revision: int, batch: list[Edit]) -> None:
+        log = self._log or self._begin_log()
+        payload = REVISION.pack(revision - len(batch) + 1) + encode(batch)
+        data = log.writer.seal(log.next_number, payload)
+        if not log.size:
+            data = log.writer.header + data
+        write_all(self._tools.directories.disk, log.handle, data)
+        log.next_number += 1
+        log.size += len(data)
+        self._written = revision
+
+    def _sync(self, state: State, revision: int) -> None:
+        if self._saved >= revision:
+            return
+        log, disk = self._log, self._tools.directories.disk
+        if log is None:
+            return
+        disk.sync(log.handle)
+        if not log.named:
+            disk.sync_dir(self._tools.places.sessions)
+            log.named = True
+        self._saved = revision
+        if log.size > LOG_BYTES:
+            self._snapshot(state, revision, [])
+
+    def _begin_log(self) -> _Log:
+        path = self._tools.places.file(self.id, self._generation, Suffix.EDITS)
+        identity = self._identity(Kind.EDITS, self._generation)
+        writer = LogWriter(identity, {"first": 0}, self._tools.keys(), self._tools.entropy)
+        self._log = _Log(writer, self._tools.directories.disk.create(path))
+        return self._log
+
+    def _leave_log(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            with suppress(OSError):
+                self._tools.directories.disk.close(log.handle)
+
+    def _identity(self, kind: Kind, generation: int) -> FileIdentity:
+        return FileIdentity(kind, self.id, generation, self._tools.entropy(16).hex())
+
+    # -- generations -----------------------------------------------------------------------
+
+    def _snapshot(self, state: State, revision: int, batch: list[Edit]) -> None:
+        """Begin the next generation with everything there is."""
+        self._leave_log()
+        self._snapshot_due = True
+        generation = self._generation + 1
+        # Counted even if it fails: what a failed attempt left behind must not be taken for this one.
+        self._generation = generation
+        tools = self._tools
+        about = {
+            **self._about,
+            "revision": revision,
+            "at": tools.wall(),
+            "format": state.get("format"),
+        }
+        identity = self._identity(Kind.SNAPSHOT, generation)
+        keys = tools.keys()
+
+        def sealed(document: State) -> bytes:
+            return seal_snapshot(identity, about, dump(document), keys, tools.entropy)
+
+        data = sealed(state)
+        if len(data) > SNAPSHOT_BYTES:
+            data = self._within_budget(state, sealed)
+        path = tools.places.file(self.id, generation, Suffix.SNAPSHOT)
+        replace_file(tools.directories.disk, path, data)
+        if tools.directories.disk.read(path, len(data) + 1) != data:
+            raise OSError(5, "what was written reads back otherwise", str(path))
+        self._verified.add(generation)
+        self._written = self._saved = revision
+        self._snapshot_due = False
+        del batch  # it is in the state
+
+    def _within_budget(self, state: State, sealed: Callable[[State], bytes]) -> bytes:
+        """Give up the oldest history until the session fits; work stays, whatever its size."""
+        trimmed = fit(state, lambda document: len(sealed(document)) <= SNAPSHOT_BYTES)
+        if trimmed.dropped:
+            gone = {section: _ids(state, section) - _ids(trimmed.state, section) for section in HISTORIES}
+            with self._lock:
+                self._state = {
+                    section: [each for each in value if each.get("id") not in gone[section]]
+                    if section in gone
+                    else value
+                    for section, value in self._state.items()
+                }
+            for section, count in trimmed.dropped.items():
+                self.dropped[section] = self.dropped.get(section, 0) + count
+        return sealed(trimmed.state)
+
+    def prune(self, recovery: Callable[[], Recovery]) -> None:
+        """Remove generations beyond the newest `KEPT` that are true; what is found damaged is set aside.
+
+        Whoever has a private copy of this session needs nothing of it: the copy brought its base along.
+        """
+        with self._io:
+            self._check_open()
+            look: Recovery | None = None
+            disk, places = self._tools.directories.disk, self._tools.places
+            names = disk.listing(places.sessions)
+            kept = 0
+            for generation in reversed(generations(names, self.id, Suffix.SNAPSHOT)):
+                if generation == BASE_GENERATION:
+                    continue
+                if kept >= KEPT:
+                    self._forget(generation, names)
+                    continue
+                if generation not in self._verified:
+                    look = look or recovery()
+                    if look.verify(generation) is not None:
+                        self._tools.directories.set_aside(places.file(self.id, generation, Suffix.SNAPSHOT))
+                        continue
+                    self._verified.add(generation)
+                kept += 1
+
+    def _forget(self, generation: int, names: Mapping[str, int]) -> None:
+        for suffix in (Suffix.EDITS, Suffix.SNAPSHOT):
+            path = self._tools.places.file(self.id, generation, suffix)
+            if path.name in names:
+                self._tools.directories.disk.unlink(path)
+
+    def _check_open(self) -> None:
+        if not self._lease.held:
+            raise StoreClosed("use the session", self._tools.places.sessions)
+
+
+def _ids(state: State, section: str) -> set[Any]:
+    return {each.get("id") for each in state.get(section, ())}
+
+
+def refuse_fork(path: Path) -> Busy:
+    """Return what a forked child is told."""
+    return Busy("use the session", path, "this process was forked from the one that opened it")
