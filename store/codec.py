@@ -30,9 +30,10 @@ def encode_transition(record: TransitionRecord) -> bytes:
 
     Raises:
         ValueError: a number that could not be read back: an `at` that is not finite, or a `seq`
-            that is negative or beyond 63 bits.
+            or `revision` that is negative or beyond 63 bits.
     """
-    _check_seq(record.seq)
+    _check_number("seq", record.seq)
+    _check_number("revision", record.revision)
     at = float(record.at)  # and not a subclass that prints itself as something else
     if not isfinite(at):
         raise ValueError(f"at must be finite, not {at}")
@@ -44,14 +45,16 @@ def encode_transition(record: TransitionRecord) -> bytes:
         f'"seq":{record.seq:d},"at":{at!r},"source":{_quoted(record.source)},'
         f'"trigger":{_quoted(record.trigger)},"target":{_quoted(record.target)},'
         f'"reason":{_quoted(record.reason)},"detail":{_quoted(record.detail)},'
-        f'"identity":{_quoted_or_null(record.identity)},"dialect":{_quoted_or_null(record.dialect)}}}'
+        f'"identity":{_quoted_or_null(record.identity)},"dialect":{_quoted_or_null(record.dialect)},'
+        f'"revision":{record.revision:d}}}'
     )
     return _to_bytes(text)
 
 
 def encode_summary(summary: SessionSummary) -> bytes:
     """Return the payload that stands for all transitions of a session so far; raises as above."""
-    _check_seq(summary.seq)
+    _check_number("seq", summary.seq)
+    _check_number("revision", summary.revision)
     text = _to_json(
         {
             "v": VERSION,
@@ -68,6 +71,7 @@ def encode_summary(summary: SessionSummary) -> bytes:
             "last_at": summary.last_at,
             "transitions": summary.transitions,
             "connected_at": summary.connected_at,
+            "revision": summary.revision,
         }
     )
     return _to_bytes(text)
@@ -82,9 +86,9 @@ def decode(payload: bytes) -> TransitionRecord | SessionSummary | None:
     return parse(payload)
 
 
-def _check_seq(seq: int) -> None:
-    if not 0 <= seq < MAX_NUMBER:
-        raise ValueError(f"seq must be from 0 to below {MAX_NUMBER}, not {seq}")
+def _check_number(name: str, number: int) -> None:
+    if not 0 <= number < MAX_NUMBER:
+        raise ValueError(f"{name} must be from 0 to below {MAX_NUMBER}, not {number}")
 
 
 def _quoted_or_null(text: str | None) -> str:

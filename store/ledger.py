@@ -57,6 +57,7 @@ class Ledger:
                 record.at,
                 1,
                 connected_at,
+                record.revision,
             )
         elif record.seq >= old.seq:
             new = SessionSummary(
@@ -72,6 +73,7 @@ class Ledger:
                 record.at,
                 old.transitions + 1,
                 connected_at,
+                max(record.revision, old.revision),
             )
         else:  # another process wrote this beside what is already known
             new = replace(old, transitions=old.transitions + 1)
@@ -105,6 +107,7 @@ class Ledger:
                 newer.last_at,
                 fuller.transitions,
                 older.connected_at if newer.connected_at is None else newer.connected_at,
+                max(newer.revision, older.revision),
             ),
         )
 

@@ -22,6 +22,8 @@ class TransitionRecord:
         detail: more, for whoever looks closely.
         identity: the image's own id, if it gave one.
         dialect: the wire dialect spoken, if one was agreed.
+        revision: of the session's document, as far as it was on the medium; 0 if it has none. It stands
+            here, outside the document's files, so that an older copy of those is recognised.
     """
 
     image: str
@@ -36,6 +38,7 @@ class TransitionRecord:
     detail: str = ""
     identity: str | None = None
     dialect: str | None = None
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class SessionSummary:
         first_at, last_at: wall clock of the first and last transition seen, in seconds since 1970.
         transitions: how many were seen.
         connected_at: wall clock when a connection last came up, None if none ever did.
+        revision: the highest revision of the session's document that was known to be on the medium.
     """
 
     image: str
@@ -65,3 +69,4 @@ class SessionSummary:
     last_at: float
     transitions: int
     connected_at: float | None
+    revision: int = 0

@@ -25,6 +25,7 @@ class _Payload(BaseModel):
     reason: str
     identity: str | None = None
     dialect: str | None = None
+    revision: Seq = 0
 
 
 class _Transition(_Payload):
@@ -70,6 +71,7 @@ def parse(payload: bytes) -> TransitionRecord | SessionSummary | None:
             found.detail,
             found.identity,
             found.dialect,
+            found.revision,
         )
     return SessionSummary(
         found.image,
@@ -84,4 +86,5 @@ def parse(payload: bytes) -> TransitionRecord | SessionSummary | None:
         found.last_at,
         found.transitions,
         found.connected_at,
+        found.revision,
     )

@@ -6,7 +6,7 @@ Pure: no disk, no clock, no randomness. Importing this is cheap; pydantic is loa
 from typing import TYPE_CHECKING, Any
 
 from store.documents.document import FORMAT, State, dump, load, new_document
-from store.documents.edits import Append, Drop, Edit, Patch, Put, apply, check, decode, encode
+from store.documents.edits import Append, Drop, Edit, Patch, Put, applied, apply, check, decode, encode
 from store.documents.errors import BadDocument, BadEdit
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     "Put",
     "SessionDocument",
     "State",
+    "applied",
     "apply",
     "check",
     "decode",

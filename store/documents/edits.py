@@ -97,6 +97,19 @@ def apply(state: State, edit: Edit) -> None:
         place[name] = edit.value if isinstance(edit, Put) else patched(place.get(name), edit.value)
 
 
+def applied(state: State, edit: Edit) -> State:
+    """Return the document after an edit, as `apply` would leave it; the one given stays as it was.
+
+    They share everything the edit did not touch: a thread that writes the old one is not disturbed.
+    """
+    fresh = dict(state)
+    section = fresh.get(edit.section)
+    if isinstance(section, dict | list):
+        fresh[edit.section] = section.copy()
+    apply(fresh, edit)
+    return fresh
+
+
 def patched(target: Any, patch: Any) -> Any:
     """Return what a JSON merge patch makes of a value."""
     if not isinstance(patch, dict):

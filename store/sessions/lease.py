@@ -75,7 +75,7 @@ def this_process(since: float = 0.0) -> Owner:
 
 
 def start_token(pid: int) -> str | None:
-    """Return when the system started this process, in its own terms; None if there is none or it does not say."""
+    """Return when the system started this process, in its own terms; None if that cannot be told."""
     with suppress(OSError, ValueError, IndexError):
         # Field 22 of proc(5)'s stat, counted from behind the program's name, which may hold anything.
         status = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
@@ -106,16 +106,18 @@ class Lease:
         except FileExistsError:
             handle = disk.open(path)
         try:
-            if not disk.lock(handle):
-                holder = read_owner(disk, path)
-                raise Busy("open the session for writing", path, str(holder or UNKNOWN))
-            disk.truncate(handle, 0)
-            # Only words: if the disk has no room for them the lock is as good.
-            with suppress(OSError):
-                write_all(disk, handle, json.dumps(asdict(owner)).encode())
+            ours = disk.lock(handle)
+            if ours:
+                disk.truncate(handle, 0)
+                # Only words: if the disk has no room for them the lock is as good.
+                with suppress(OSError):
+                    write_all(disk, handle, json.dumps(asdict(owner)).encode())
         except BaseException:
             disk.close(handle)
             raise
+        if not ours:
+            disk.close(handle)
+            raise Busy("open the session for writing", path, str(read_owner(disk, path) or UNKNOWN))
         return cls(disk, handle)
 
     @property

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from store.documents import FORMAT, BadDocument, BadEdit, applied, decode, load, migrate
 from store.errors import disk_error
-from store.outcomes import Corrupt, LockedKey, MissingKey, Outcome, Reordered, SessionError, TooNew, WrongKey
+from store.outcomes import Corrupt, Outcome, Reordered, SessionError, TooNew
 from store.reader import ONE_FILE_ERRORS
-from store.sealed import Ending, Kind, Place, open_snapshot, read_log
-from store.sessions.names import BASE_GENERATION, Suffix, generations
+from store.sealed import Ending, Expected, Kind, open_snapshot, read_log
+from store.sessions.names import Suffix, generations
 from store.sessions.receipt import Finding, Receipt
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from store.directories import Directories
-    from store.sealed import MasterKey, Opened
+    from store.documents import State
+    from store.sealed import LogRead, MasterKey, Opened
     from store.sessions.names import Places
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -31,9 +32,6 @@ MAX_FILE_BYTES = 16 * 1024 * 1024
 
 REVISION = struct.Struct("<Q")
 """What a log's record begins with: the revision its first edit leads to."""
-
-State = dict[str, Any]
-KeyOf = "Callable[[str], MasterKey | None]"
 
 
 @dataclass(slots=True)
@@ -61,7 +59,11 @@ class Recovery:
     """Reads one session; changes nothing on disk."""
 
     def __init__(
-        self, directories: Directories, places: Places, session: str, key_of: Callable[[str], MasterKey | None]
+        self,
+        directories: Directories,
+        places: Places,
+        session: str,
+        key_of: Callable[[str], MasterKey | None],
     ) -> None:
         """Look at the names."""
         self._disk = directories.disk
@@ -86,12 +88,9 @@ class Recovery:
             StoreUnreadable: the disk does not let us read.
         """
         wanted = [g for g in reversed(self.snapshots) if generation in (None, g)]
-        if generation is None and len(wanted) > 1 and wanted[-1] == BASE_GENERATION:
-            wanted.pop()  # what a copy began with is not a state to go back to while there is another
         for each in wanted:
             opened = self._opened(each)
             if opened is not None:
-                self._check_keys(opened)
                 return self._replayed(each, opened, follow=generation is None, newer_readable=newer_readable)
         if self._bad:
             raise self._bad[max(self._bad)]
@@ -111,43 +110,36 @@ class Recovery:
 
     def verify_log(self, generation: int) -> Finding | None:
         """Say what is wrong with a log, if anything is."""
-        found = self._log(generation)
-        if isinstance(found, Finding):
+        found, _ = self._log(generation)
+        if found is None or isinstance(found, Finding):
             return found
         path = self._path(generation, Suffix.EDITS)
-        return None if found.ending is Ending.CLEAN else Finding(path.name, Outcome.CORRUPT, found.ending)
+        if found.ending is Ending.CLEAN:
+            return None
+        return Finding(path.name, found.outcome or Outcome.CORRUPT, found.ending)
 
     # -- snapshots -------------------------------------------------------------------------
 
     def _opened(self, generation: int) -> Opened | None:
         try:
             return self._open(generation)
-        except (TooNew, LockedKey):
-            raise  # an older generation is not what the user asked for, and the newest is not damaged
-        except SessionError as problem:
+        except (Corrupt, Reordered) as problem:
             self._bad[generation] = problem
             return None
+        # Anything else is raised: a newest generation that is locked or too new is not damaged, and an
+        # older one is not what the user asked for.
 
     def _open(self, generation: int) -> Opened:
         path = self._path(generation, Suffix.SNAPSHOT)
-        place = Place(Kind.SNAPSHOT, self._session, generation)
-        return open_snapshot(self._read(path), place, self._key_of, path)
-
-    def _check_keys(self, opened: Opened) -> None:
-        """A file that names a key which opens others is damaged; one that names another needs that key."""
-        names = {wrap.key for wrap in opened.header.wraps}
-        for problem in self._bad.values():
-            if isinstance(problem, MissingKey) or (
-                isinstance(problem, WrongKey) and not names.intersection(problem.keys)
-            ):
-                raise problem
+        expected = Expected(Kind.SNAPSHOT, self._session, generation)
+        return open_snapshot(self._read(path), expected, self._key_of, path=path)
 
     # -- replay ----------------------------------------------------------------------------
 
     def _replayed(self, generation: int, opened: Opened, *, follow: bool, newer_readable: bool) -> Recovered:
         state = self._document(generation, opened.plaintext)
-        base = revision = int(opened.header.about.get("revision", 0))
-        from_format = int(state.get("format", 0))
+        base = revision = _number(opened.header.about, "revision")
+        from_format = _number(state, "format")
         if from_format > FORMAT and not newer_readable:
             path = self._path(generation, Suffix.SNAPSHOT)
             raise TooNew("open the session", path, f"format {from_format}, this program knows {FORMAT}")
@@ -159,7 +151,6 @@ class Recovery:
         for log in self.logs if follow else ():
             if log < generation:
                 continue
-            found.logged = True
             whole, revision = self._follow(log, found, revision, findings)
             if not whole:
                 break
@@ -179,7 +170,10 @@ class Recovery:
         self, generation: int, found: Recovered, revision: int, findings: list[Finding]
     ) -> tuple[bool, int]:
         """Apply one log; return whether the next may follow it, and the revision it leads to."""
-        read = self._log(generation)
+        read, tail = self._log(generation)
+        if read is None:
+            return True, revision
+        found.logged = True
         if isinstance(read, Finding):
             findings.append(read)
             found.moved.append(read)
@@ -192,36 +186,43 @@ class Recovery:
                 findings.append(self._log_finding(generation, f"a record cannot be read: {problem}"))
                 return False, revision
             if first > revision + 1:
-                findings.append(self._log_finding(generation, f"revisions {revision + 1} to {first - 1} missing"))
+                findings.append(
+                    self._log_finding(generation, f"revisions {revision + 1} to {first - 1} missing")
+                )
                 return False, revision
             for edit in edits[revision + 1 - first :]:
                 found.state = applied(found.state, edit)
                 revision += 1
         if read.ending is not Ending.CLEAN:
             name = self._path(generation, Suffix.EDITS).name
-            found.tails[name] = read.tail
-            findings.append(Finding(name, Outcome.CORRUPT, f"{read.ending} after {read.good} bytes"))
+            found.tails[name] = tail
+            outcome = read.outcome or Outcome.CORRUPT
+            findings.append(Finding(name, outcome, f"{read.ending} after {read.good} bytes"))
         return True, revision
 
-    def _log(self, generation: int) -> Any:
+    def _log(self, generation: int) -> tuple[LogRead | Finding | None, bytes]:
+        """Read one log, and what stands behind its last true record; None: nothing was ever written."""
         path = self._path(generation, Suffix.EDITS)
+        expected = Expected(Kind.EDITS, self._session, generation)
         try:
-            return read_log(self._read(path), Place(Kind.EDITS, self._session, generation), self._key_of, path)
-        except Reordered as problem:
-            return Finding(path.name, problem.outcome, problem.detail)
-        except Corrupt as problem:
-            return Finding(path.name, problem.outcome, problem.detail)
+            data = self._read(path)
+            if not data:
+                return None, b""
+            read = read_log(data, expected, self._key_of, path=path)
+        except (Corrupt, Reordered) as problem:
+            return Finding(path.name, problem.outcome, problem.detail), b""
+        return read, data[read.good :]
 
     def _document(self, generation: int, plaintext: bytes) -> State:
         try:
             return load(plaintext)
         except BadDocument as problem:
-            raise Corrupt("read the session", self._path(generation, Suffix.SNAPSHOT), str(problem)) from problem
+            raise Corrupt(
+                "read the session", self._path(generation, Suffix.SNAPSHOT), str(problem)
+            ) from problem
 
     def _finding(self, generation: int, problem: SessionError) -> Finding:
-        # One that names a key which opens its neighbours cannot be opened because it is damaged.
-        outcome = Outcome.CORRUPT if isinstance(problem, WrongKey) else problem.outcome
-        return Finding(self._path(generation, Suffix.SNAPSHOT).name, outcome, problem.detail)
+        return Finding(self._path(generation, Suffix.SNAPSHOT).name, problem.outcome, problem.detail)
 
     def _log_finding(self, generation: int, detail: str) -> Finding:
         return Finding(self._path(generation, Suffix.EDITS).name, Outcome.CORRUPT, detail)
@@ -239,3 +240,8 @@ class Recovery:
         if len(data) > MAX_FILE_BYTES:
             raise Corrupt("read the session", path, "it is far too long")
         return data
+
+
+def _number(about: dict[str, Any], name: str) -> int:
+    found = about.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0

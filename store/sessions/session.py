@@ -1,4 +1,4 @@
-"""One session, open for writing: edits in memory at once, handed to the system soon, on the medium when asked.
+"""One session, open for writing: edits are in memory at once, and on the medium when asked.
 
 A file whose write or sync failed is never used again: what the kernel kept of it is not known. Everything
 goes into a snapshot of the next generation instead, which does not depend on any file before it.
@@ -16,7 +16,6 @@ from store.disk import write_all
 from store.documents import Edit, applied, check, dump, encode, fit
 from store.documents.sections import HISTORIES
 from store.errors import StoreClosed, disk_error
-from store.outcomes import Busy
 from store.replace import replace_file
 from store.sealed import FileIdentity, Kind, LogWriter, seal_snapshot
 from store.sessions.names import BASE_GENERATION, Suffix, generations
@@ -24,7 +23,6 @@ from store.sessions.recovery import REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from store.directories import Directories
     from store.sealed import MasterKey
@@ -104,7 +102,10 @@ class Session:
         self._log: _Log | None = None
         # A log may only be begun behind a snapshot that says all there is, and that has no log yet.
         self._snapshot_due = (
-            recovered.logged or receipt.generation != receipt.newest or receipt.from_format is not None
+            receipt.generation is None
+            or receipt.generation != receipt.newest
+            or receipt.from_format is not None
+            or recovered.logged
         )
 
     # -- in memory -------------------------------------------------------------------------
@@ -149,6 +150,22 @@ class Session:
             self._pending += checked
             self._revision += len(checked)
             return self._revision
+
+    def become(self, state: State) -> int:
+        """Replace the whole document; it is on disk when it is next written or saved."""
+        with self._lock:
+            self._check_open()
+            self._state, self._pending = state, []
+            self._revision += 1
+            self._snapshot_due = True
+            return self._revision
+
+    def skip_to(self, revision: int) -> None:
+        """Give no revision a second time that was given to edits which cannot be found again."""
+        with self._lock:
+            if revision > self._revision:
+                self._revision = revision
+                self._snapshot_due = True
 
     # -- on disk ---------------------------------------------------------------------------
 
@@ -352,8 +369,3 @@ class Session:
 
 def _ids(state: State, section: str) -> set[Any]:
     return {each.get("id") for each in state.get(section, ())}
-
-
-def refuse_fork(path: Path) -> Busy:
-    """Return what a forked child is told."""
-    return Busy("use the session", path, "this process was forked from the one that opened it")

@@ -1,0 +1,407 @@
+"""All sessions of one data directory: listing them, opening, beginning, copying, putting away."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from store.directories import Directories
+from store.documents import dump, merge, new_document
+from store.errors import StoreError, naming
+from store.outcomes import Corrupt, RolledBack
+from store.replace import PART, replace_file
+from store.sealed import FileIdentity, Kind, peek, seal_snapshot
+from store.sessions.lease import Lease, Owner, read_owner
+from store.sessions.names import (
+    BASE_GENERATION,
+    TAKEOVER,
+    Places,
+    SessionFile,
+    Suffix,
+    backup_name,
+    is_session_id,
+    parse,
+)
+from store.sessions.receipt import Finding, Receipt
+from store.sessions.recovery import MAX_FILE_BYTES, Recovered, Recovery
+from store.sessions.session import Session, Tools
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from store.disk import Disk
+    from store.keys import Keychain
+
+HEAD_BYTES = 20 * 1024
+"""A sealed file's header fits into this."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """What can be told of a session without any key; written there by whoever had one.
+
+    Attributes:
+        session: its id.
+        image: the image's key, such as ``"10.0.0.2:5555"``.
+        endpoint: where it was dialled.
+        generation: its newest snapshot's.
+        revision: that snapshot's; a log may lead further.
+        at: wall clock of that snapshot, seconds since 1970.
+        size: bytes of all its files.
+        fork_of: the session this is a private copy of.
+        archived: whether somebody put it away.
+        readable: whether the newest snapshot's header can be read.
+    """
+
+    session: str
+    image: str = ""
+    endpoint: str = ""
+    generation: int = 0
+    revision: int = 0
+    at: float = 0.0
+    size: int = 0
+    fork_of: str | None = None
+    archived: bool = False
+    readable: bool = False
+
+
+class Sessions:
+    """The sessions of one data directory. Methods wait for the disk; one thread at a time may call them."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        disk: Disk,
+        keychain: Keychain,
+        *,
+        owner: Owner,
+        wall: Callable[[], float],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        """Touch nothing yet.
+
+        Args:
+            data_dir: holds ``sessions`` and ``archive``.
+            disk: the calls to make.
+            keychain: the keys to seal and open with.
+            owner: who we are, for others who want what we have open.
+            wall: seconds since 1970.
+            entropy: random bytes.
+        """
+        self.places = Places(data_dir)
+        self.directories = Directories(disk, data_dir)
+        self.keychain = keychain
+        self._disk = disk
+        self._owner = owner
+        self._wall = wall
+        self._tools = Tools(self.directories, self.places, keychain.wraps_for_new_files, wall, entropy)
+
+    # -- looking ---------------------------------------------------------------------------
+
+    def listing(self, *, archived: bool = False) -> list[SessionInfo]:
+        """Return every session, the one saved last first; needs no key.
+
+        Raises:
+            StoreUnreadable: the directory cannot be read.
+        """
+        directory = self.places.archive if archived else self.places.sessions
+        newest: dict[str, SessionFile] = {}
+        sizes: dict[str, int] = {}
+        for name, size in self._names(directory).items():
+            file = parse(name)
+            if file is None:
+                continue
+            sizes[file.session] = sizes.get(file.session, 0) + size
+            if file.suffix is Suffix.SNAPSHOT:
+                newest[file.session] = max(file, newest.get(file.session, file))
+        found = [self._info(directory, file) for file in newest.values()]
+        found += [SessionInfo(session) for session in sizes.keys() - newest.keys()]
+        found = [replace(each, size=sizes[each.session], archived=archived) for each in found]
+        return sorted(found, key=lambda each: (each.at, each.session), reverse=True)
+
+    def info(self, session: str) -> SessionInfo | None:
+        """Return what can be told of one session; None if there is none of that id."""
+        return next((each for each in self.listing() if each.session == session), None)
+
+    def key_ids(self) -> set[str]:
+        """Return the ids of every key that any file here names."""
+        named: set[str] = set()
+        for directory in (self.places.sessions, self.places.archive):
+            for name in self._names(directory):
+                if parse(name) and (header := peek(self._head(directory / name))):
+                    named.update(wrap.key for wrap in header.wraps)
+        return named
+
+    def owner(self, session: str) -> Owner | None:
+        """Return who says it has the session open, or had it last."""
+        return read_owner(self._disk, self.places.lease(session))
+
+    def recovery(self, session: str) -> Recovery:
+        """Return what reads a session without changing anything."""
+        with naming("read the sessions", self.places.sessions, reading=True):
+            return Recovery(self.directories, self.places, session, self._key_of)
+
+    def read(self, session: str, *, generation: int | None = None) -> Recovered:
+        """Return a session's state without the right to change it; a later format is read as far as it goes.
+
+        Raises:
+            SessionError: it cannot be used; says why.
+            StoreUnreadable: the disk does not let us read.
+        """
+        return self.recovery(session).run(generation=generation, newer_readable=True)
+
+    # -- opening ---------------------------------------------------------------------------
+
+    def create(self, session: str, image: str, endpoint: str, **about: Any) -> Session:
+        """Begin a session. It is on disk with its first edit, or when it is first saved.
+
+        Raises:
+            Busy: another process begins it just now.
+            DiskError: the disk refused.
+        """
+        lease = self._lease(session)
+        state = new_document(session, image, endpoint, self._wall())
+        recovered = Recovered(state, Receipt(session))
+        return Session(self._tools, recovered, lease, {"image": image, "endpoint": endpoint, **about})
+
+    def open(
+        self,
+        session: str,
+        *,
+        generation: int | None = None,
+        acknowledged: int = 0,
+        accept_rollback: bool = False,
+    ) -> Session:
+        """Open a session for writing, with what private copies of it have gained.
+
+        Args:
+            session: its id.
+            generation: go back to this one; None is the newest state.
+            acknowledged: a revision that is known, from elsewhere, to have been saved.
+            accept_rollback: an older state than that is right.
+
+        Raises:
+            Busy: another process has it open.
+            RolledBack: whole, and older than what was acknowledged.
+            SessionError: it cannot be used; says why.
+            DiskError: the disk refused.
+        """
+        lease = self._lease(session)
+        try:
+            return self._opened(session, lease, generation, acknowledged, accept=accept_rollback)
+        except BaseException:
+            lease.release()
+            raise
+
+    def _opened(
+        self, session: str, lease: Lease, generation: int | None, acknowledged: int, *, accept: bool
+    ) -> Session:
+        recovery = self.recovery(session)
+        recovered = recovery.run(generation=generation)
+        receipt = recovered.receipt
+        behind = max(0, acknowledged - receipt.revision) if generation is None else 0
+        if behind and not receipt.findings and not accept:
+            detail = f"revision {receipt.revision}, but {acknowledged} was saved"
+            raise RolledBack("open the session", self.places.sessions, detail)
+        with naming("mend the session", self.places.sessions):
+            findings = self._set_aside(recovered)
+            self._sweep(session)
+            if receipt.from_format is not None and receipt.generation is not None:
+                self._back_up(session, receipt.generation, receipt.from_format)
+        recovered.receipt = replace(
+            receipt,
+            findings=findings,
+            missing=0 if accept else behind,
+            rolled_back=bool(behind and accept),
+        )
+        opened = Session(self._tools, recovered, lease, self._about(session, recovered))
+        if recovered.receipt.missing or recovered.receipt.rolled_back:
+            opened.skip_to(acknowledged)
+        self._merge_copies(opened)
+        return opened
+
+    def prune(self, session: Session) -> None:
+        """Remove what the newest generations make superfluous."""
+        with naming("remove old generations", self.places.sessions):
+            session.prune(lambda: self.recovery(session.id))
+
+    # -- private copies --------------------------------------------------------------------
+
+    def copy(self, session: str, fresh: str) -> Session:
+        """Open a private copy of a session that somebody else has open; it is merged when that one ends.
+
+        Args:
+            session: whose copy.
+            fresh: the copy's id.
+
+        Raises:
+            SessionError: the session cannot be read; says why.
+            DiskError: the disk refused.
+        """
+        found = self.read(session)
+        info = self.info(session) or SessionInfo(session)
+        state = {**found.state, "session": fresh}
+        revision = found.receipt.revision
+        about: dict[str, Any] = {"image": info.image, "endpoint": info.endpoint, "fork_of": session}
+        lease = self._lease(fresh)
+        try:
+            identity = FileIdentity(Kind.SNAPSHOT, fresh, BASE_GENERATION, self._tools.entropy(16).hex())
+            base = {**about, "revision": revision, "at": self._wall()}
+            data = seal_snapshot(identity, base, dump(state), self._tools.keys(), self._tools.entropy)
+            with naming("save a private copy", self.places.sessions):
+                replace_file(self._disk, self.places.file(fresh, BASE_GENERATION, Suffix.SNAPSHOT), data)
+        except BaseException:
+            lease.release()
+            raise
+        receipt = Receipt(fresh, BASE_GENERATION, BASE_GENERATION, revision, revision)
+        return Session(self._tools, Recovered(state, receipt), lease, about)
+
+    def _merge_copies(self, opened: Session) -> None:
+        """Bring in what private copies gained, those that nobody has open."""
+        merged: list[str] = []
+        for info in self.listing():
+            if info.fork_of != opened.id:
+                continue
+            with suppress(StoreError):  # one that cannot be read now stays, and is tried at the next opening
+                lease = self._lease(info.session)
+                try:
+                    self._merge_copy(opened, info.session)
+                    merged.append(info.session)
+                finally:
+                    lease.release()
+        opened.receipt = replace(opened.receipt, merged=tuple(merged))
+
+    def _merge_copy(self, opened: Session, copy: str) -> None:
+        base = self.recovery(copy).run(generation=BASE_GENERATION).state
+        theirs = self.recovery(copy).run().state
+        found = merge(base, opened.state, {**theirs, "session": opened.id}, self._wall())
+        opened.become(found.state)
+        opened.save()
+        self._put_away(copy)
+
+    # -- putting away ----------------------------------------------------------------------
+
+    def archive(self, session: str) -> None:
+        """Put a session into the archive; nothing of it is deleted.
+
+        Raises:
+            Busy: another process has it open.
+            DiskError: the disk refused.
+        """
+        lease = self._lease(session)
+        try:
+            self._put_away(session)
+        finally:
+            lease.release()
+
+    def unarchive(self, session: str) -> None:
+        """Bring a session back; raises as `archive`."""
+        lease = self._lease(session)
+        try:
+            self._move(session, self.places.archive, self.places.sessions)
+        finally:
+            lease.release()
+
+    def _put_away(self, session: str) -> None:
+        self._move(session, self.places.sessions, self.places.archive)
+
+    def _move(self, session: str, source: Path, target: Path) -> None:
+        with naming("move the session", source):
+            self.directories.make(target)
+            self.directories.sync_names()
+            files = sorted(f for name in self._names(source) if (f := parse(name)) and f.session == session)
+            # Snapshots last, the newest at the very end: until then the session is found where it was.
+            for file in sorted(files, key=lambda each: (each.suffix is Suffix.SNAPSHOT, each.generation)):
+                self._disk.rename(source / file.name, target / file.name)
+            self._disk.sync_dir(target)
+            self._disk.sync_dir(source)
+
+    # -- taking over -----------------------------------------------------------------------
+
+    def ask_for(self, session: str) -> None:
+        """Ask whoever has the session open to save it and let it go.
+
+        Raises:
+            DiskError: the disk refused.
+        """
+        with naming("ask for the session", self.places.sessions):
+            replace_file(self._disk, self.places.takeover(session), str(self._owner).encode())
+
+    def stop_asking(self, session: str) -> None:
+        """We have it, or no longer want it."""
+        with suppress(OSError):
+            self._disk.unlink(self.places.takeover(session))
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _key_of(self, key_id: str) -> Any:
+        return self.keychain.key(key_id)
+
+    def _lease(self, session: str) -> Lease:
+        if not is_session_id(session):
+            raise Corrupt("open the session", None, f"{session!r} is no session's id (32 hexadecimal digits)")
+        with naming("open the session", self.places.sessions):
+            self.directories.make(self.places.sessions)
+            self.directories.sync_names()
+            owner = replace(self._owner, since=self._wall())
+            return Lease.acquire(self._disk, self.places.lease(session), owner)
+
+    def _names(self, directory: Path) -> Mapping[str, int]:
+        with naming("read the sessions", directory, reading=True):
+            try:
+                return self._disk.listing(directory)
+            except FileNotFoundError:
+                return {}
+
+    def _head(self, path: Path) -> bytes:
+        with suppress(OSError):
+            return self._disk.read(path, HEAD_BYTES)
+        return b""
+
+    def _info(self, directory: Path, file: SessionFile) -> SessionInfo:
+        header = peek(self._head(directory / file.name))
+        if header is None:
+            return SessionInfo(file.session, generation=file.generation)
+        about = header.about
+        fork_of = about.get("fork_of")
+        revision, at = about.get("revision"), about.get("at")
+        return SessionInfo(
+            file.session,
+            str(about.get("image", "")),
+            str(about.get("endpoint", "")),
+            file.generation,
+            revision if isinstance(revision, int) else 0,
+            float(at) if isinstance(at, int | float) else 0.0,
+            fork_of=fork_of if isinstance(fork_of, str) else None,
+            readable=True,
+        )
+
+    def _about(self, session: str, recovered: Recovered) -> dict[str, Any]:
+        image = recovered.state.get("image") or {}
+        about = {"image": image.get("key", ""), "endpoint": image.get("endpoint", "")}
+        info = self.info(session)
+        return {**about, "fork_of": info.fork_of} if info and info.fork_of else about
+
+    def _set_aside(self, recovered: Recovered) -> tuple[Finding, ...]:
+        """Move damaged files into quarantine, copy torn tails there; return the findings with the places."""
+        kept: dict[str, Path] = {}
+        for finding in recovered.moved:
+            kept[finding.file] = self.directories.set_aside(self.places.sessions / finding.file)
+        for name, tail in recovered.tails.items():
+            kept[name] = self.directories.keep(name, tail)
+        return tuple(replace(finding, kept=kept.get(finding.file)) for finding in recovered.receipt.findings)
+
+    def _sweep(self, session: str) -> None:
+        """Remove files that were never whole: their writer died, and nobody else may write this session."""
+        for name in self._names(self.places.sessions):
+            if name.startswith(session) and name.endswith(PART) and not name.endswith(TAKEOVER + PART):
+                self._disk.unlink(self.places.sessions / name)
+
+    def _back_up(self, session: str, generation: int, from_format: int) -> None:
+        """Keep the last snapshot of an older format before anything newer is written."""
+        source = self.places.file(session, generation, Suffix.SNAPSHOT)
+        target = self.places.sessions / backup_name(session, generation, from_format)
+        if target.name not in self._names(self.places.sessions):
+            replace_file(self._disk, target, self._disk.read(source, MAX_FILE_BYTES))
