@@ -45,8 +45,8 @@ def encode_transition(record: TransitionRecord) -> bytes:
         f'"seq":{record.seq:d},"at":{at!r},"source":{_quoted(record.source)},'
         f'"trigger":{_quoted(record.trigger)},"target":{_quoted(record.target)},'
         f'"reason":{_quoted(record.reason)},"detail":{_quoted(record.detail)},'
-        f'"identity":{_quoted_or_null(record.identity)},"dialect":{_quoted_or_null(record.dialect)},'
-        f'"revision":{record.revision:d}}}'
+        f'"identity":{_quoted_or_null(record.identity)},"dialect":{_quoted_or_null(record.dialect)}'
+        f"{_revision(record.revision)}}}"
     )
     return _to_bytes(text)
 
@@ -71,7 +71,7 @@ def encode_summary(summary: SessionSummary) -> bytes:
             "last_at": summary.last_at,
             "transitions": summary.transitions,
             "connected_at": summary.connected_at,
-            "revision": summary.revision,
+            **({"revision": summary.revision} if summary.revision else {}),
         }
     )
     return _to_bytes(text)
@@ -89,6 +89,10 @@ def decode(payload: bytes) -> TransitionRecord | SessionSummary | None:
 def _check_number(name: str, number: int) -> None:
     if not 0 <= number < MAX_NUMBER:
         raise ValueError(f"{name} must be from 0 to below {MAX_NUMBER}, not {number}")
+
+
+def _revision(revision: int) -> str:
+    return f',"revision":{revision:d}' if revision else ""  # most records have none
 
 
 def _quoted_or_null(text: str | None) -> str:
