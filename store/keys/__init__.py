@@ -1,0 +1,27 @@
+"""The keys of sealed files: one master key at a time, kept where the user chose."""
+
+from __future__ import annotations
+
+from store.keys.keychain import Keychain, KeyChoiceRefused, KeyState
+from store.keys.keyfile import Protection
+from store.keys.vault import (
+    KeyringVault,
+    Vault,
+    VaultDenied,
+    VaultError,
+    VaultLocked,
+    VaultUnavailable,
+)
+
+__all__ = [
+    "KeyChoiceRefused",
+    "KeyState",
+    "Keychain",
+    "KeyringVault",
+    "Protection",
+    "Vault",
+    "VaultDenied",
+    "VaultError",
+    "VaultLocked",
+    "VaultUnavailable",
+]
