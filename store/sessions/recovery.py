@@ -10,9 +10,9 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from store.documents import FORMAT, BadDocument, BadEdit, applied, decode, load, migrate
+from store.documents import FORMAT, BadDocument, BadEdit, Loaded, applied, decode, read
 from store.errors import disk_error
-from store.outcomes import Corrupt, Outcome, Reordered, SessionError, TooNew
+from store.outcomes import Corrupt, Outcome, Reordered, SessionError
 from store.reader import ONE_FILE_ERRORS
 from store.sealed import Ending, Expected, Kind, open_snapshot, read_log
 from store.sessions.names import Suffix, generations
@@ -101,7 +101,7 @@ class Recovery:
         """Say what is wrong with a snapshot, if anything is."""
         try:
             opened = self._open(generation)
-            load(opened.plaintext)
+            read(opened.plaintext)
         except SessionError as problem:
             return problem
         except BadDocument as problem:
@@ -137,15 +137,9 @@ class Recovery:
     # -- replay ----------------------------------------------------------------------------
 
     def _replayed(self, generation: int, opened: Opened, *, follow: bool, newer_readable: bool) -> Recovered:
-        state = self._document(generation, opened.plaintext)
+        loaded = self._document(generation, opened.plaintext, read_only=newer_readable)
         base = revision = _number(opened.header.about, "revision")
-        from_format = _number(state, "format")
-        if from_format > FORMAT and not newer_readable:
-            path = self._path(generation, Suffix.SNAPSHOT)
-            raise TooNew("open the session", path, f"format {from_format}, this program knows {FORMAT}")
-        if from_format < FORMAT:
-            state, _ = migrate(state)
-        found = Recovered(state, Receipt(self._session), verified={generation})
+        found = Recovered(loaded.state, Receipt(self._session), verified={generation})
         findings = [self._finding(each, problem) for each, problem in sorted(self._bad.items())]
         found.moved = list(findings)
         for log in self.logs if follow else ():
@@ -162,7 +156,7 @@ class Recovery:
             revision,
             revision - base,
             tuple(findings),
-            from_format=from_format if from_format < FORMAT else None,
+            from_format=loaded.from_format if loaded.from_format != FORMAT else None,
         )
         return found
 
@@ -213,9 +207,9 @@ class Recovery:
             return Finding(path.name, problem.outcome, problem.detail), b""
         return read, data[read.good :]
 
-    def _document(self, generation: int, plaintext: bytes) -> State:
+    def _document(self, generation: int, plaintext: bytes, *, read_only: bool) -> Loaded:
         try:
-            return load(plaintext)
+            return read(plaintext, read_only=read_only)
         except BadDocument as problem:
             raise Corrupt(
                 "read the session", self._path(generation, Suffix.SNAPSHOT), str(problem)

@@ -1,0 +1,134 @@
+"""One session: edits in memory, handed to the system, on the medium; generations, budget, pruning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shelves import ENDPOINT, IMAGE, SID, begun, code, evaluated, shelf, typed
+from store.documents import BadEdit, Put
+from store.errors import StoreClosed
+from store.outcomes import Busy
+from store.sessions.session import LOG_BYTES
+
+
+def names(data_dir: Path) -> list[str]:
+    """Return what stands in the directory of sessions, without the lease."""
+    return sorted(p.name.removeprefix(SID) for p in (data_dir / "sessions").iterdir() if p.suffix != ".lease")
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    """Every edit, its revision, and what the session is about."""
+    session = begun(shelf(tmp_path))
+    assert session.edit(typed("Object new"), evaluated(1)) == 2
+    assert (session.revision, session.saved, session.dirty) == (2, 0, True)
+    assert session.save() == 2
+    assert not session.dirty
+    session.close()
+    found = shelf(tmp_path)
+    assert [(each.session, each.image, each.endpoint, each.revision) for each in found.listing()] == [
+        (SID, IMAGE, ENDPOINT, 2)
+    ]
+    again = found.open(SID)
+    assert code(again.state) == "Object new"
+    assert [each["id"] for each in again.state["evaluations"]] == ["e1"]
+    assert (again.revision, again.saved, again.dirty, again.receipt.clean) == (2, 2, False, True)
+    again.close()
+
+
+def test_what_was_written_survives_a_kill(tmp_path: Path) -> None:
+    """No close, no save: another process finds it, and knows that it may not be on the medium."""
+    session = begun(shelf(tmp_path))
+    session.edit(typed("one"))
+    session.save()
+    session.edit(typed("two"))
+    session.write()
+    session._lease.release()
+    again = shelf(tmp_path).open(SID)
+    assert code(again.state) == "two"
+    assert (again.revision, again.saved, again.dirty, again.receipt.replayed) == (2, 1, True, 1)
+    again.save()
+    assert (again.saved, again.dirty) == (2, False)
+    assert names(tmp_path) == ["-00000001.edits", "-00000001.session", "-00000002.session"]
+
+
+def test_opening_changes_nothing(tmp_path: Path) -> None:
+    """Neither once nor twice, nor for a reader, whatever was found."""
+    session = begun(shelf(tmp_path))
+    session.edit(typed("one"))
+    session.save()
+    session.edit(typed("two"))
+    session.write()
+    session._lease.release()
+    before = {p.name: p.read_bytes() for p in (tmp_path / "sessions").iterdir() if p.suffix != ".lease"}
+    for _ in range(2):
+        again = shelf(tmp_path).open(SID)
+        assert code(again.state) == "two"
+        again._lease.release()
+    assert code(shelf(tmp_path).read(SID).state) == "two"
+    after = {p.name: p.read_bytes() for p in (tmp_path / "sessions").iterdir() if p.suffix != ".lease"}
+    assert before == after
+
+
+def test_a_bad_edit_changes_nothing(tmp_path: Path) -> None:
+    """Not even the good ones beside it."""
+    session = begun(shelf(tmp_path))
+    with pytest.raises(BadEdit, match="no such section"):
+        session.edit(typed("one"), Put("wokspaces", {}, "w"))
+    assert (session.revision, code(session.state)) == (0, None)
+
+
+def test_a_long_log_begins_a_generation_and_old_ones_go(tmp_path: Path) -> None:
+    """Three are kept, each with the log that leads to the next."""
+    sessions = shelf(tmp_path)
+    session = begun(sessions)
+    dice = __import__("random").Random(1)
+    for _ in range(6):
+        session.edit(typed(dice.randbytes(LOG_BYTES).hex()))
+        session.save()
+        sessions.prune(session)
+    last = code(session.state)
+    kept = sorted({name[1:9] for name in names(tmp_path)})
+    assert len([name for name in names(tmp_path) if name.endswith(".session")]) == 3
+    assert len(kept) == 3
+    session.close()
+    assert code(shelf(tmp_path).read(SID).state) == last
+
+
+def test_any_single_damaged_file_costs_nothing(tmp_path: Path) -> None:
+    """The newest snapshot is what its predecessor and that one's log lead to."""
+    sessions = shelf(tmp_path)
+    session = begun(sessions)
+    dice = __import__("random").Random(1)
+    for number in range(4):
+        session.edit(typed(dice.randbytes(LOG_BYTES).hex(), f"w{number}"))
+        session.save()
+    session.edit(typed("last"))
+    session.save()
+    state = session.state
+    session._lease.release()
+    files = [p for p in (tmp_path / "sessions").iterdir() if p.suffix in (".session", ".edits")]
+    newest = max(p for p in files if p.suffix == ".edits")
+    for file in files:
+        if file == newest:  # the only one that says what came last
+            continue
+        data = file.read_bytes()
+        file.write_bytes(data[: len(data) // 2] + b"\x00" + data[len(data) // 2 + 1 :])
+        found = shelf(tmp_path).read(SID)
+        assert found.state == state, file.name
+        assert found.receipt.revision == session.revision
+        file.write_bytes(data)
+
+
+def test_one_writer(tmp_path: Path) -> None:
+    """The second is told who the first is; when that one closes it may."""
+    session = begun(shelf(tmp_path))
+    session.edit(typed("mine"))
+    session.save()
+    with pytest.raises(Busy, match="process 4711 of ann on desk"):
+        shelf(tmp_path).open(SID)
+    session.close()
+    with pytest.raises(StoreClosed):
+        session.edit(typed("late"))
+    shelf(tmp_path).open(SID).close()
