@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from store.disk import Disk, RealDisk
 from store.documents import Append, Edit, Put, State
@@ -31,10 +31,8 @@ def shelf(
     """Return the sessions of a directory, their keys unlocked; made at the first call."""
     disk = disk or RealDisk()
     dice = Random(seed)
-    try:
+    with suppress(FileExistsError):
         disk.mkdir(data_dir)
-    except FileExistsError:
-        pass
     keychain = Keychain.open(data_dir, disk, vault or MemoryVault(), entropy=dice.randbytes)
     if keychain.protection is None:
         keychain.choose(Protection.KEYRING if vault else Protection.INSECURE)
