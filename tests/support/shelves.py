@@ -52,7 +52,7 @@ def typed(text: str, workspace: str = "w1") -> Edit:
 
 def evaluated(number: int, text: str = "3 + 4") -> Edit:
     """Return what is added to the history by an evaluation."""
-    record: dict[str, Any] = {
+    record: dict[str, object] = {
         "id": f"e{number}",
         "at": float(number),
         "code": text,
