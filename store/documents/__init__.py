@@ -5,31 +5,45 @@ Pure: no disk, no clock, no randomness. Importing this is cheap; pydantic is loa
 
 from typing import TYPE_CHECKING, Any
 
-from store.documents.document import FORMAT, State, dump, load, new_document
+from store.documents.budget import Trimmed, fit
+from store.documents.document import Loaded, copied, dump, load, new_document, read
 from store.documents.edits import Append, Drop, Edit, Patch, Put, apply, check, decode, encode
 from store.documents.errors import BadDocument, BadEdit
+from store.documents.merge import Merged, merge
+from store.documents.migrations import FORMAT, MIGRATIONS, migrate, readable_newer
+from store.documents.sections import State
 
 if TYPE_CHECKING:
     from store.documents.model import SessionDocument
 
 __all__ = [
     "FORMAT",
+    "MIGRATIONS",
     "Append",
     "BadDocument",
     "BadEdit",
     "Drop",
     "Edit",
+    "Loaded",
+    "Merged",
     "Patch",
     "Put",
     "SessionDocument",
     "State",
+    "Trimmed",
     "apply",
     "check",
+    "copied",
     "decode",
     "dump",
     "encode",
+    "fit",
     "load",
+    "merge",
+    "migrate",
     "new_document",
+    "read",
+    "readable_newer",
 ]
 
 

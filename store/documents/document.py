@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from json.encoder import JSONEncoder
-from typing import Any
 
 from store.documents.bounds import MAX_DOCUMENT_BYTES, problem_with
 from store.documents.errors import BadDocument
+from store.documents.migrations import FORMAT, format_of, migrate, readable_newer
+from store.documents.sections import HISTORIES, MAPS, State
 
-FORMAT = 1
-"""Of the documents this version writes."""
 
-State = dict[str, Any]
-"""A document in memory."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A document as it was read.
+
+    Attributes:
+        state: the document, in today's format.
+        from_format: the format it had. An older one is worth a backup before it is written over.
+    """
+
+    state: State
+    from_format: int
+
 
 _to_json = JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -52,15 +62,37 @@ def dump(state: State) -> bytes:
     return _to_json(state).encode("utf-8", "replace")
 
 
-def load(data: bytes) -> State:
-    """Return the document that `dump` wrote.
+def load(data: bytes, *, read_only: bool = False) -> State:
+    """Return the document in these bytes in today's format; see `read` for more."""
+    return read(data, read_only=read_only).state
+
+
+def read(data: bytes, *, read_only: bool = False) -> Loaded:
+    """Return the document in these bytes in today's format, and which one it had.
+
+    Args:
+        data: what `dump` of any version wrote.
+        read_only: whether a newer document is wanted too, as far as it can be read. That must not be
+            written.
 
     Raises:
-        BadDocument: these bytes are none.
+        BadDocument: these bytes are no session document.
+        TooNew: a later version wrote them, and `read_only` is false.
     """
     state = parse(data)
+    found = format_of(state)
+    if found > FORMAT and read_only:
+        return Loaded(readable_newer(state), found)
+    state, found = migrate(state)
     validate(state)
-    return state
+    return Loaded(state, found)
+
+
+def copied(state: State) -> State:
+    """Return a copy that edits can be applied to: they change a document, its maps and its histories."""
+    return {
+        name: value.copy() if name in MAPS or name in HISTORIES else value for name, value in state.items()
+    }
 
 
 def parse(data: bytes) -> State:

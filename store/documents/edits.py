@@ -13,7 +13,7 @@ from store.documents.sections import HISTORIES, SECTIONS, SINGLES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from store.documents.document import State
+    from store.documents.sections import State
 
 _to_json = JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 

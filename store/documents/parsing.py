@@ -1,4 +1,4 @@
-"""The two places where pydantic meets what comes from outside. Import this late (see `store.codec`)."""
+"""Where pydantic meets what comes from outside. Import this late (see `store.codec`)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from store.documents.model import SessionDocument, entry_adapter
+from store.documents.sections import HISTORIES, MAPS
 
-# A third faster than the json module, and it refuses texts that are none (lone surrogates).
+# Faster than the json module, and it refuses texts that are none (lone surrogates).
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
 
@@ -40,6 +41,23 @@ def entry_problem(section: str, value: Any) -> str | None:
     except ValidationError as exc:
         return _first_problem(exc)
     return None
+
+
+def misfits(state: dict[str, Any]) -> dict[str, set[str | int | None]]:
+    """Return where a document has other types than today's, by section.
+
+    Of maps and histories the keys or indexes concerned; None stands for the section as a whole.
+    """
+    found: dict[str, set[str | int | None]] = {}
+    try:
+        SessionDocument.model_validate(state)
+    except ValidationError as exc:
+        for error in exc.errors(include_url=False, include_context=False, include_input=False):
+            section, *steps = error["loc"]
+            if section in state:
+                whole = not steps or section not in MAPS | HISTORIES
+                found.setdefault(str(section), set()).add(None if whole else steps[0])
+    return found
 
 
 def _first_problem(exc: ValidationError) -> str:

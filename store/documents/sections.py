@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
+
+State = dict[str, Any]
+"""A document in memory: the JSON object, with all it came with."""
 
 SINGLES: Final = frozenset({"image", "connection", "preferences", "layout", "unsent_input", "statistics"})
 """Sections with one value each."""
