@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from smalltalk import full_document
+from simulations.sample_session import full_document
 from store.documents import Append, Drop, Edit, Patch, Put, new_document
 from store.documents.sections import HISTORIES, MAPS, SINGLES
 
