@@ -169,7 +169,7 @@ class Keychain:
         """Take over what another process did to the keys.
 
         Raises:
-            SessionError: as `open`; or as `unlock` if there is a new active key and keys were unlocked before.
+            SessionError: as `open`; or as `unlock` if keys were unlocked and there is a new active one.
         """
         file = keyfile.read(self._disk, self._data_dir)
         if file == self._file:
@@ -382,7 +382,8 @@ class Keychain:
             return KeyFile(protection, clear, more=more)
         if protection is Protection.KEYRING:
             for entry in bare:
-                entries.keep(self._vault, entry.id, secrets[entry.id])
+                if entry.id in secrets:  # one that the keyring lost stays on the list: it may come back
+                    entries.keep(self._vault, entry.id, secrets[entry.id])
             return KeyFile(protection, bare, more=more)
         opener = self._stretched.get(self._file.stretch) if self._file and self._file.stretch else None
         if passphrase is not None or opener is None:

@@ -108,6 +108,11 @@ def check_of(key_id: str, secret: bytes) -> str:
     return hmac.digest(secret, f"check of {key_id}".encode(), hashlib.sha256)[:16].hex()
 
 
+def is_id(text: str) -> bool:
+    """Tell whether this can be a key's id; what a file's header names may be anything."""
+    return len(text) == ID_DIGITS and HEX.issuperset(text)
+
+
 # -- text ------------------------------------------------------------------------------
 
 
@@ -207,7 +212,7 @@ def _entry(value: Json) -> KeyEntry:
     key_id, check = rest.pop("id"), rest.pop("check")
     state = EntryState(str(rest.pop("state")))
     box, secret = rest.pop("box", None), rest.pop("secret", None)
-    if not isinstance(key_id, str) or len(key_id) != ID_DIGITS or not HEX.issuperset(key_id):
+    if not isinstance(key_id, str) or not is_id(key_id):
         raise ValueError("id")
     if not isinstance(check, str):
         raise TypeError("check")

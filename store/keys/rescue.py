@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from store.keys import entries
+from store.keys import entries, keyfile
 from store.keys.keyfile import EntryState, KeyEntry, KeyFile, Protection, check_of
 from store.keys.vault import VaultError
 from store.outcomes import LockedKey, MissingKey
@@ -38,7 +38,7 @@ def adopt(keychain: Keychain, vault: Vault, named_elsewhere: Sequence[str]) -> t
         try:
             if refusal := vault.usable():
                 raise VaultError(refusal)  # noqa: TRY301 -- the same end as any other refusal of a vault
-            for key_id in dict.fromkeys(named_elsewhere):
+            for key_id in filter(keyfile.is_id, dict.fromkeys(named_elsewhere)):
                 secret = entries.secret_of(vault.get(entries.entry_name(key_id)))
                 if secret is not None:
                     secrets[key_id] = secret

@@ -39,6 +39,8 @@ def begin(keychain: Keychain) -> str:
                 return incoming
             # The keyring lost it. Files may name it, beside one that is there: it stays on the list.
             keys = _moved(keys, {EntryState.INCOMING: EntryState.RETIRED})
+        if len(keys) >= keyfile.MAX_KEYS:
+            raise KeyChoiceRefused(f"there are {len(keys)} keys already", "Forget keys that no file names.")
         secret = keychain.entropy(KEY_BYTES)
         key_id = keychain.entropy(keyfile.ID_DIGITS // 2).hex()
         keys = (*keys, KeyEntry(key_id, EntryState.INCOMING, check_of(key_id, secret)))
