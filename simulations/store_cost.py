@@ -32,8 +32,7 @@ from store import History, TransitionRecord
 from store.disk import RealDisk
 from store.documents import Put, State
 from store.keys import Keychain, Protection
-from store.sessions import Session, Sessions, this_process
-from store.sessions.session import SNAPSHOT_BYTES
+from store.sessions import Session, SessionLimits, Sessions, this_process
 
 ROUNDS, WARM_UP = 200, 20
 FEW_ROUNDS, FEW_WARM_UP = 25, 3
@@ -256,7 +255,7 @@ def _save_full(place: Path) -> Row:
             document = json.dumps(session.state).encode()
             lite.append(_timed(partial(_insert_compressed, database, document)))
     session.close()
-    if size > SNAPSHOT_BYTES:
+    if size > SessionLimits().snapshot_bytes:
         raise RuntimeError(f"the sample takes {size} bytes: it was not saved whole")
     skip = FEW_WARM_UP
     what = f"a whole session of {FULL_BYTES // 1000} KB saved, compressed and sealed"

@@ -10,7 +10,9 @@ from shelves import ENDPOINT, IMAGE, SID, begun, code, evaluated, shelf, typed
 from store.documents import BadEdit, Put
 from store.errors import StoreClosed
 from store.outcomes import Busy
-from store.sessions.session import LOG_BYTES
+from store.sessions import SessionLimits
+
+LOG_BYTES = SessionLimits().log_bytes
 
 
 def names(data_dir: Path) -> list[str]:

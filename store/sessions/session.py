@@ -29,19 +29,10 @@ if TYPE_CHECKING:
     from store.directories import Directories
     from store.sealed import MasterKey
     from store.sessions.lease import Lease
+    from store.sessions.limits import SessionLimits
     from store.sessions.names import Places
     from store.sessions.receipt import Receipt
     from store.sessions.recovery import Recovered, Recovery
-
-SNAPSHOT_BYTES = 220_000
-"""A sealed snapshot. With LOG_BYTES, three generations and an upgrade backup are below 1,000,000 bytes:
-3 x (220,000 + 36,000) + 220,000 = 988,000."""
-
-LOG_BYTES = 36_000
-"""After so much a new generation begins. A single edit may be longer: work is never refused for its size."""
-
-KEPT = 3
-"""Generations that are kept, each seen to be true."""
 
 State = dict[str, Any]
 
@@ -54,6 +45,7 @@ class Tools:
         keys: the keys that new files are sealed with; asked each time, because they are rotated.
         wall: seconds since 1970, for people.
         entropy: random bytes.
+        limits: sizes to keep to.
     """
 
     directories: Directories
@@ -61,6 +53,7 @@ class Tools:
     keys: Callable[[], tuple[MasterKey, ...]]
     wall: Callable[[], float]
     entropy: Callable[[int], bytes]
+    limits: SessionLimits
 
 
 @dataclass(slots=True)
@@ -281,7 +274,7 @@ class Session:
             disk.sync_dir(self._tools.places.sessions)
             log.named = True
         self._saved = revision
-        if log.size > LOG_BYTES:
+        if log.size > self._tools.limits.log_bytes:
             self._snapshot(state, revision, [])
 
     def _begin_log(self) -> _Log:
@@ -323,7 +316,7 @@ class Session:
             return seal_snapshot(identity, about, dump(document), keys, tools.entropy)
 
         data = sealed(state)
-        if len(data) > SNAPSHOT_BYTES:
+        if len(data) > tools.limits.snapshot_bytes:
             data = self._within_budget(state, sealed)
         path = tools.places.file(self.id, generation, Suffix.SNAPSHOT)
         replace_file(tools.directories.disk, path, data)
@@ -336,7 +329,7 @@ class Session:
 
     def _within_budget(self, state: State, sealed: Callable[[State], bytes]) -> bytes:
         """Give up the oldest history until the session fits; work stays, whatever its size."""
-        trimmed = fit(state, lambda document: len(sealed(document)) <= SNAPSHOT_BYTES)
+        trimmed = fit(state, lambda document: len(sealed(document)) <= self._tools.limits.snapshot_bytes)
         if trimmed.dropped:
             gone = {section: _ids(state, section) - _ids(trimmed.state, section) for section in HISTORIES}
             with self._lock:
@@ -351,7 +344,7 @@ class Session:
         return sealed(trimmed.state)
 
     def prune(self, recovery: Callable[[], Recovery]) -> None:
-        """Remove generations beyond the newest `KEPT` that are true; what is found damaged is set aside.
+        """Remove generations beyond the newest that are true; what is found damaged is set aside.
 
         Whoever has a private copy of this session needs nothing of it: the copy brought its base along.
         """
@@ -364,7 +357,7 @@ class Session:
             for generation in reversed(generations(names, self.id, Suffix.SNAPSHOT)):
                 if generation == BASE_GENERATION:
                     continue
-                if kept >= KEPT:
+                if kept >= self._tools.limits.kept:
                     self._forget(generation, names)
                     continue
                 if generation not in self._verified:

@@ -13,6 +13,7 @@ from store.outcomes import Corrupt, RolledBack
 from store.replace import PART, replace_file
 from store.sealed import FileIdentity, Kind, peek, seal_snapshot
 from store.sessions.lease import Lease, Owner, read_owner
+from store.sessions.limits import SessionLimits
 from store.sessions.names import (
     BASE_GENERATION,
     TAKEOVER,
@@ -79,6 +80,7 @@ class Sessions:
         owner: Owner,
         wall: Callable[[], float],
         entropy: Callable[[int], bytes],
+        limits: SessionLimits | None = None,
     ) -> None:
         """Touch nothing yet.
 
@@ -89,6 +91,7 @@ class Sessions:
             owner: who we are, for others who want what we have open.
             wall: seconds since 1970.
             entropy: random bytes.
+            limits: sizes to keep to.
         """
         self.places = Places(data_dir)
         self.directories = Directories(disk, data_dir)
@@ -96,7 +99,8 @@ class Sessions:
         self._disk = disk
         self._owner = owner
         self._wall = wall
-        self._tools = Tools(self.directories, self.places, keychain.wraps_for_new_files, wall, entropy)
+        keys = keychain.wraps_for_new_files
+        self._tools = Tools(self.directories, self.places, keys, wall, entropy, limits or SessionLimits())
 
     # -- looking ---------------------------------------------------------------------------
 
