@@ -15,6 +15,9 @@ from wrapped_disks import Wrapped
 
 QUARANTINE = "quarantine"
 
+PASSING = (".part", ".lease")
+"""What was never whole, and words about who holds a lock: nobody's work."""
+
 Tree = dict[Path, bytes]
 
 
@@ -27,6 +30,8 @@ def destroyed(before: Tree, after: Tree, precious: frozenset[str]) -> str:
     """Say which bytes of a precious file are neither in it nor in the quarantine any more."""
     kept = [data for path, data in after.items() if path.parts[0] == QUARANTINE]
     for path, data in before.items():
+        if path.suffix in PASSING:
+            continue
         left = after.get(path, b"")
         whole = data.startswith(left) and (left == data or data[len(left) :] in kept)
         if precious.intersection(path.parts) and not (whole or data in kept or left.startswith(data)):

@@ -231,9 +231,16 @@ class ReplacementWorkload:
         return int(number)
 
 
+def _sessions() -> Workload:
+    from session_workload import SessionWorkload  # noqa: PLC0415 -- it uses what stands here
+
+    return SessionWorkload()
+
+
 WORKLOADS: dict[str, Callable[[], Workload]] = {
     "history": HistoryWorkload,
     "replacement": ReplacementWorkload,
+    "sessions": _sessions,
 }
 """What every bed runs; each is made anew for a run."""
 
