@@ -253,7 +253,7 @@ def test_the_package_offers_nothing_else() -> None:
 
 
 def test_a_megabyte_loads_quickly() -> None:
-    """Checked and all; on a machine that is busy or slow, in little more time than parsing alone takes there."""
+    """Checked and all; where the machine is busy or slow, in a few times what parsing alone takes."""
     data = dump(full_document(1_000_000, 7))
     load_ms, parse_ms = (
         min(times) for times in zip(*(timed(load, json.loads, data) for _ in range(15)), strict=True)
