@@ -281,11 +281,9 @@ def test_counters_are_added_up() -> None:
     """Each side's evaluations happened; and what is no counter is not added."""
     base = fresh(Put("statistics", {"evaluations": 10, "connected_s": 1.5, "best": 3}))
     ours = changed(base, Patch("statistics", {"evaluations": 12, "connected_s": 2.5, "best": 4, "edits": 2}))
-    theirs = changed(
-        base, Patch("statistics", {"evaluations": 15, "connected_s": 4.5, "best": 5, "edits": 3})
-    )
+    theirs = changed(base, Patch("statistics", {"evaluations": 15, "connected_s": 4, "best": 5, "edits": 3}))
     merged = merge(base, ours, theirs, AT)
-    assert merged.state["statistics"] == {"evaluations": 17, "connected_s": 5.5, "best": 4, "edits": 5}
+    assert merged.state["statistics"] == {"evaluations": 17, "connected_s": 5.0, "best": 4, "edits": 5}
     assert sorted(decision["action"] for decision in merged.decisions) == ["added", "added", "added", "ours"]
 
 
