@@ -123,7 +123,7 @@ class Sessions:
 
     def info(self, session: str) -> SessionInfo | None:
         """Return what can be told of one session; None if there is none of that id."""
-        return next((each for each in self.listing() if each.session == session), None)
+        return self._told_of(session, self._names(self.places.sessions))
 
     def key_ids(self) -> set[str]:
         """Return the ids of every key that any file here names."""
@@ -157,11 +157,19 @@ class Sessions:
     def create(self, session: str, image: str, endpoint: str, **about: Any) -> Session:
         """Begin a session. It is on disk with its first edit, or when it is first saved.
 
+        If another process has begun it meanwhile and let it go, it is opened as that one left it.
+
         Raises:
-            Busy: another process begins it just now.
-            DiskError: the disk refused.
+            Busy: another process has it open.
+            SessionError, DiskError: as `open`.
         """
         lease = self._lease(session)
+        try:
+            if self.recovery(session).newest:  # a second first generation would take the first one's name
+                return self._opened(session, lease, None, 0, accept=False)
+        except BaseException:
+            lease.release()
+            raise
         state = new_document(session, image, endpoint, self._wall())
         recovered = Recovered(state, Receipt(session))
         return Session(self._tools, recovered, lease, {"image": image, "endpoint": endpoint, **about})
@@ -261,17 +269,22 @@ class Sessions:
     def _merge_copies(self, opened: Session) -> None:
         """Bring in what private copies gained, those that nobody has open."""
         merged: list[str] = []
-        for info in self.listing():
-            if info.fork_of != opened.id:
-                continue
+        for copy in self._copies_of(opened.id):
             with suppress(StoreError):  # one that cannot be read now stays, and is tried at the next opening
-                lease = self._lease(info.session)
+                lease = self._lease(copy)
                 try:
-                    self._merge_copy(opened, info.session)
-                    merged.append(info.session)
+                    self._merge_copy(opened, copy)
+                    merged.append(copy)
                 finally:
                     lease.release()
         opened.receipt = replace(opened.receipt, merged=tuple(merged))
+
+    def _copies_of(self, session: str) -> list[str]:
+        """Return the private copies of a session; only they have a base, so no other file is looked into."""
+        names = self._names(self.places.sessions)
+        based = [f.session for name in names if (f := parse(name)) and f.generation == BASE_GENERATION]
+        told = (self._told_of(each, names) for each in sorted(based))
+        return [each.session for each in told if each is not None and each.fork_of == session]
 
     def _merge_copy(self, opened: Session, copy: str) -> None:
         base = self.recovery(copy).run(generation=BASE_GENERATION).state
@@ -359,6 +372,19 @@ class Sessions:
         with suppress(OSError):
             return self._disk.read(path, HEAD_BYTES)
         return b""
+
+    def _told_of(self, session: str, names: Mapping[str, int]) -> SessionInfo | None:
+        """Return what one session's newest snapshot tells; no file of another session is opened."""
+        files = [f for name in names if name.startswith(session) and (f := parse(name))]
+        if not files:
+            return None
+        snapshots = [f for f in files if f.suffix is Suffix.SNAPSHOT]
+        found = (
+            self._info(self.places.sessions, max(snapshots, key=lambda each: each.generation))
+            if snapshots
+            else SessionInfo(session)
+        )
+        return replace(found, size=sum(names[f.name] for f in files))
 
     def _info(self, directory: Path, file: SessionFile) -> SessionInfo:
         header = peek(self._head(directory / file.name))
