@@ -27,7 +27,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 # program:package; what comes of their absence is said by the `system` target
-SYSTEM := ip:iproute2 nft:nftables
+SYSTEM := ip:iproute2 nft:nftables strace:strace mkfs.ext4:e2fsprogs fusermount3:fuse3
 
 # Scripts and the editable install hold absolute paths, and the interpreter may have been removed:
 # an environment that does not run, or was made for another place, is made anew.

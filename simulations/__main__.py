@@ -13,6 +13,7 @@ from simulations.field.commands import register as register_field
 from simulations.fingerprints import fingerprints
 from simulations.mutants.commands import register as register_mutants
 from simulations.report.commands import register as register_report
+from simulations.store_cost import store
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 register_campaign(app)
@@ -21,6 +22,7 @@ register_field(app)
 register_mutants(app)
 app.command("fingerprints")(fingerprints)
 app.command("bench")(bench)
+app.command("store")(store)
 
 
 @app.command("record")

@@ -11,7 +11,9 @@ from store.disk import RealDisk
 from store.documents import BadEdit, Put
 from store.errors import StoreClosed
 from store.outcomes import Busy
-from store.sessions.session import LOG_BYTES
+from store.sessions import SessionLimits
+
+LOG_BYTES = SessionLimits().log_bytes
 
 
 def names(data_dir: Path) -> list[str]:

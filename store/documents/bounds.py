@@ -33,11 +33,14 @@ def problem_with(value: Any, depth: int = MAX_DEPTH) -> str | None:
     while level:
         below: list[Any] = []
         for item in level:
-            if type(item) is dict:
+            kind = type(item)
+            if kind is str:  # nearly all of them: not worth a call
+                continue
+            if kind is dict:
                 if item and max(map(len, item)) > MAX_NAME_LETTERS:
                     return f"a name longer than {MAX_NAME_LETTERS} letters"
                 below.extend(item.values())
-            elif type(item) is list:
+            elif kind is list:
                 below.extend(item)
             elif problem := _problem_with_number(item):
                 return problem

@@ -182,7 +182,11 @@ def _address_problem(edit: Edit, section: str, key: str | None) -> str | None:
         return "a history only grows; append to it"
     if section in SINGLES:
         return None if key is None and not isinstance(edit, Drop) else "this section has no entries"
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_NAME_LETTERS:
+    # A key is an address: replacing what is no letter in it could make it that of another entry.
+    if (
+        not isinstance(key, str)
+        or not 0 < len(key.encode("utf-8", "ignore").decode()) == len(key) <= MAX_NAME_LETTERS
+    ):
         return f"the key of an entry is a text of 1 to {MAX_NAME_LETTERS} letters"
     return None
 

@@ -1,6 +1,7 @@
 """Sessions on disk: snapshots and logs of edits, one writer each, found again after whatever happened."""
 
 from store.sessions.lease import Lease, Owner, this_process
+from store.sessions.limits import SessionLimits
 from store.sessions.names import Places
 from store.sessions.receipt import Finding, Receipt
 from store.sessions.recovery import Recovered, Recovery
@@ -17,6 +18,7 @@ __all__ = [
     "Recovery",
     "Session",
     "SessionInfo",
+    "SessionLimits",
     "Sessions",
     "this_process",
 ]

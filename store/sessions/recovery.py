@@ -19,7 +19,7 @@ from store.sessions.names import Suffix, generations
 from store.sessions.receipt import Finding, Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from store.directories import Directories
@@ -41,6 +41,7 @@ class Recovered:
     Attributes:
         state: the document.
         receipt: how it came about.
+        about: what the snapshot says in plain text.
         logged: whether edits stand in a log, so that the snapshot alone is not everything.
         moved: files to be set aside once the session may be written: a reader changes nothing.
         tails: bytes behind the last true record of a log, by file.
@@ -49,6 +50,7 @@ class Recovered:
 
     state: State
     receipt: Receipt
+    about: dict[str, Any] = field(default_factory=dict)
     logged: bool = False
     moved: list[Finding] = field(default_factory=list)
     tails: dict[str, bytes] = field(default_factory=dict)
@@ -64,13 +66,14 @@ class Recovery:
         places: Places,
         session: str,
         key_of: Callable[[str], MasterKey | None],
+        names: Iterable[str],
     ) -> None:
-        """Look at the names."""
+        """Look at the names of the files there are."""
         self._disk = directories.disk
         self._places = places
         self._session = session
         self._key_of = key_of
-        names = self._disk.listing(places.sessions)
+        names = [name for name in names if name.startswith(session)]
         self.snapshots = generations(names, session, Suffix.SNAPSHOT)
         self.logs = generations(names, session, Suffix.EDITS)
         self._bad: dict[int, SessionError] = {}
@@ -139,7 +142,9 @@ class Recovery:
     def _replayed(self, generation: int, opened: Opened, *, follow: bool, newer_readable: bool) -> Recovered:
         loaded = self._document(generation, opened.plaintext, read_only=newer_readable)
         base = revision = _number(opened.header.about, "revision")
-        found = Recovered(loaded.state, Receipt(self._session), verified={generation})
+        found = Recovered(
+            loaded.state, Receipt(self._session), dict(opened.header.about), verified={generation}
+        )
         findings = [self._finding(each, problem) for each, problem in sorted(self._bad.items())]
         found.moved = list(findings)
         for log in self.logs if follow else ():

@@ -7,6 +7,7 @@ goes into a snapshot of the next generation instead, which does not depend on an
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from store.disk import write_all
 from store.documents import Edit, applied, check, dump, encode, fit
+from store.documents.document import parse
 from store.documents.sections import HISTORIES
 from store.errors import StoreClosed, disk_error
 from store.replace import replace_file
@@ -27,19 +29,10 @@ if TYPE_CHECKING:
     from store.directories import Directories
     from store.sealed import MasterKey
     from store.sessions.lease import Lease
+    from store.sessions.limits import SessionLimits
     from store.sessions.names import Places
     from store.sessions.receipt import Receipt
     from store.sessions.recovery import Recovered, Recovery
-
-SNAPSHOT_BYTES = 220_000
-"""A sealed snapshot. With LOG_BYTES, three generations and an upgrade backup are below 1,000,000 bytes:
-3 x (220,000 + 36,000) + 220,000 = 988,000."""
-
-LOG_BYTES = 36_000
-"""After so much a new generation begins. A single edit may be longer: work is never refused for its size."""
-
-KEPT = 3
-"""Generations that are kept, each seen to be true."""
 
 State = dict[str, Any]
 
@@ -52,6 +45,7 @@ class Tools:
         keys: the keys that new files are sealed with; asked each time, because they are rotated.
         wall: seconds since 1970, for people.
         entropy: random bytes.
+        limits: sizes to keep to.
     """
 
     directories: Directories
@@ -59,6 +53,7 @@ class Tools:
     keys: Callable[[], tuple[MasterKey, ...]]
     wall: Callable[[], float]
     entropy: Callable[[int], bytes]
+    limits: SessionLimits
 
 
 @dataclass(slots=True)
@@ -92,7 +87,8 @@ class Session:
         self._about = dict(about)
         self._io = threading.Lock()  # one writer at a time; taken before `_lock`, never after
         self._lock = threading.Lock()
-        self._state: State = recovered.state
+        self._awake: State | None = recovered.state
+        self._asleep = b""
         self._revision = self._written = receipt.revision
         # What stands in a log may not be on the medium: whoever wrote it was killed before a sync, perhaps.
         self._saved = receipt.base_revision if recovered.logged else receipt.revision
@@ -113,7 +109,8 @@ class Session:
     @property
     def state(self) -> State:
         """The document; a new one after every edit, never changed in place."""
-        return self._state
+        with self._lock:
+            return self._wake()
 
     @property
     def revision(self) -> int:
@@ -140,6 +137,21 @@ class Session:
         """Whether anything is not on the medium yet."""
         return self._saved < self._revision or self._snapshot_due
 
+    def rest(self) -> bool:
+        """Keep the document as compressed bytes until it is next looked at; false if it is not saved.
+
+        A dictionary takes four times what its JSON does, and of many sessions few are worked on.
+        """
+        with self._lock:
+            if self._awake is not None and not self.dirty:
+                self._asleep, self._awake = zlib.compress(dump(self._awake), 1), None
+            return self._awake is None
+
+    def _wake(self) -> State:
+        if self._awake is None:
+            self._awake, self._asleep = parse(zlib.decompress(self._asleep)), b""
+        return self._awake
+
     def edit(self, *edits: Edit) -> int:
         """Change the document and return its revision; no I/O.
 
@@ -151,7 +163,7 @@ class Session:
         with self._lock:
             self._check_open()
             for each in checked:
-                self._state = applied(self._state, each)
+                self._awake = applied(self._wake(), each)
             self._pending += checked
             self._revision += len(checked)
             return self._revision
@@ -160,7 +172,7 @@ class Session:
         """Replace the whole document; it is on disk when it is next written or saved."""
         with self._lock:
             self._check_open()
-            self._state, self._pending = state, []
+            self._awake, self._pending = state, []
             self._revision += 1
             self._snapshot_due = True
             return self._revision
@@ -243,7 +255,7 @@ class Session:
     def _taken(self) -> tuple[State, int, list[Edit]]:
         with self._lock:
             batch, self._pending = self._pending, []
-            return self._state, self._revision, batch
+            return self._wake(), self._revision, batch
 
     def _append(self, revision: int, batch: list[Edit]) -> None:
         log = self._log or self._begin_log()
@@ -267,7 +279,7 @@ class Session:
             disk.sync_dir(self._tools.places.sessions)
             log.named = True
         self._saved = revision
-        if log.size > LOG_BYTES:
+        if log.size > self._tools.limits.log_bytes:
             self._snapshot(state, revision, [])
 
     def _begin_log(self) -> _Log:
@@ -309,7 +321,7 @@ class Session:
             return seal_snapshot(identity, about, dump(document), keys, tools.entropy)
 
         data = sealed(state)
-        if len(data) > SNAPSHOT_BYTES:
+        if len(data) > tools.limits.snapshot_bytes:
             data = self._within_budget(state, sealed)
         path = tools.places.file(self.id, generation, Suffix.SNAPSHOT)
         replace_file(tools.directories.disk, path, data)
@@ -322,22 +334,22 @@ class Session:
 
     def _within_budget(self, state: State, sealed: Callable[[State], bytes]) -> bytes:
         """Give up the oldest history until the session fits; work stays, whatever its size."""
-        trimmed = fit(state, lambda document: len(sealed(document)) <= SNAPSHOT_BYTES)
+        trimmed = fit(state, lambda document: len(sealed(document)) <= self._tools.limits.snapshot_bytes)
         if trimmed.dropped:
             gone = {section: _ids(state, section) - _ids(trimmed.state, section) for section in HISTORIES}
             with self._lock:
-                self._state = {
+                self._awake = {
                     section: [each for each in value if each.get("id") not in gone[section]]
                     if section in gone
                     else value
-                    for section, value in self._state.items()
+                    for section, value in self._wake().items()
                 }
             for section, count in trimmed.dropped.items():
                 self.dropped[section] = self.dropped.get(section, 0) + count
         return sealed(trimmed.state)
 
     def prune(self, recovery: Callable[[], Recovery]) -> None:
-        """Remove generations beyond the newest `KEPT` that are true; what is found damaged is set aside.
+        """Remove generations beyond the newest that are true; what is found damaged is set aside.
 
         Whoever has a private copy of this session needs nothing of it: the copy brought its base along.
         """
@@ -350,7 +362,7 @@ class Session:
             for generation in reversed(generations(names, self.id, Suffix.SNAPSHOT)):
                 if generation == BASE_GENERATION:
                     continue
-                if kept >= KEPT:
+                if kept >= self._tools.limits.kept:
                     self._forget(generation, names)
                     continue
                 if generation not in self._verified:

@@ -13,6 +13,7 @@ from store.outcomes import Corrupt, RolledBack
 from store.replace import PART, replace_file
 from store.sealed import FileIdentity, Kind, peek, seal_snapshot
 from store.sessions.lease import Lease, Owner, read_owner
+from store.sessions.limits import SessionLimits
 from store.sessions.names import (
     BASE_GENERATION,
     TAKEOVER,
@@ -28,7 +29,7 @@ from store.sessions.recovery import MAX_FILE_BYTES, Recovered, Recovery
 from store.sessions.session import Session, Tools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from store.disk import Disk
@@ -79,6 +80,7 @@ class Sessions:
         owner: Owner,
         wall: Callable[[], float],
         entropy: Callable[[int], bytes],
+        limits: SessionLimits | None = None,
     ) -> None:
         """Touch nothing yet.
 
@@ -89,6 +91,7 @@ class Sessions:
             owner: who we are, for others who want what we have open.
             wall: seconds since 1970.
             entropy: random bytes.
+            limits: sizes to keep to.
         """
         self.places = Places(data_dir)
         self.directories = Directories(disk, data_dir)
@@ -96,7 +99,8 @@ class Sessions:
         self._disk = disk
         self._owner = owner
         self._wall = wall
-        self._tools = Tools(self.directories, self.places, keychain.wraps_for_new_files, wall, entropy)
+        keys = keychain.wraps_for_new_files
+        self._tools = Tools(self.directories, self.places, keys, wall, entropy, limits or SessionLimits())
 
     # -- looking ---------------------------------------------------------------------------
 
@@ -123,7 +127,13 @@ class Sessions:
 
     def info(self, session: str) -> SessionInfo | None:
         """Return what can be told of one session; None if there is none of that id."""
-        return self._told_of(session, self._names(self.places.sessions))
+        names = self._names(self.places.sessions)
+        files = [f for name in names if name.startswith(session) and (f := parse(name))]
+        if not files:
+            return None
+        newest = max((f for f in files if f.suffix is Suffix.SNAPSHOT), default=None)
+        found = self._info(self.places.sessions, newest) if newest else SessionInfo(session)
+        return replace(found, size=sum(names[f.name] for f in files))
 
     def key_ids(self) -> set[str]:
         """Return the ids of every key that any file here names."""
@@ -138,10 +148,10 @@ class Sessions:
         """Return who says it has the session open, or had it last."""
         return read_owner(self._disk, self.places.lease(session))
 
-    def recovery(self, session: str) -> Recovery:
-        """Return what reads a session without changing anything."""
-        with naming("read the sessions", self.places.sessions, reading=True):
-            return Recovery(self.directories, self.places, session, self._key_of)
+    def recovery(self, session: str, names: Iterable[str] | None = None) -> Recovery:
+        """Return what reads a session without changing anything; `names` are those of all files, if known."""
+        names = self._names(self.places.sessions) if names is None else names
+        return Recovery(self.directories, self.places, session, self._key_of, names)
 
     def read(self, session: str, *, generation: int | None = None) -> Recovered:
         """Return a session's state without the right to change it; a later format is read as far as it goes.
@@ -206,8 +216,8 @@ class Sessions:
     def _opened(
         self, session: str, lease: Lease, generation: int | None, acknowledged: int, *, accept: bool
     ) -> Session:
-        recovery = self.recovery(session)
-        recovered = recovery.run(generation=generation)
+        names = self._names(self.places.sessions)
+        recovered = self.recovery(session, names).run(generation=generation)
         receipt = recovered.receipt
         behind = max(0, acknowledged - receipt.revision) if generation is None else 0
         if behind and not receipt.findings and not accept:
@@ -215,7 +225,7 @@ class Sessions:
             raise RolledBack("open the session", self.places.sessions, detail)
         with naming("mend the session", self.places.sessions):
             findings = self._set_aside(recovered)
-            self._sweep(session)
+            self._sweep(session, names)
             if receipt.from_format is not None and receipt.generation is not None:
                 self._back_up(session, receipt.generation, receipt.from_format)
         recovered.receipt = replace(
@@ -224,10 +234,10 @@ class Sessions:
             missing=0 if accept else behind,
             rolled_back=bool(behind and accept),
         )
-        opened = Session(self._tools, recovered, lease, self._about(session, recovered))
+        opened = Session(self._tools, recovered, lease, _lasting(recovered.about))
         if recovered.receipt.missing or recovered.receipt.rolled_back:
             opened.skip_to(acknowledged)
-        self._merge_copies(opened)
+        self._merge_copies(opened, names)
         return opened
 
     def prune(self, session: Session) -> None:
@@ -249,10 +259,9 @@ class Sessions:
             DiskError: the disk refused.
         """
         found = self.read(session)
-        info = self.info(session) or SessionInfo(session)
         state = {**found.state, "session": fresh}
         revision = found.receipt.revision
-        about: dict[str, Any] = {"image": info.image, "endpoint": info.endpoint, "fork_of": session}
+        about = {**_lasting(found.about), "fork_of": session}
         lease = self._lease(fresh)
         try:
             identity = FileIdentity(Kind.SNAPSHOT, fresh, BASE_GENERATION, self._tools.entropy(16).hex())
@@ -266,25 +275,23 @@ class Sessions:
         receipt = Receipt(fresh, BASE_GENERATION, BASE_GENERATION, revision, revision)
         return Session(self._tools, Recovered(state, receipt), lease, about)
 
-    def _merge_copies(self, opened: Session) -> None:
+    def _merge_copies(self, opened: Session, names: Iterable[str]) -> None:
         """Bring in what private copies gained, those that nobody has open."""
         merged: list[str] = []
-        for copy in self._copies_of(opened.id):
+        # Nothing but a private copy has this generation, so that the others need not be looked into.
+        bases = [file for name in names if (file := parse(name)) and file.generation == BASE_GENERATION]
+        for base in sorted(bases):
+            info = self._info(self.places.sessions, base)
+            if info.fork_of != opened.id or base.suffix is not Suffix.SNAPSHOT:
+                continue
             with suppress(StoreError):  # one that cannot be read now stays, and is tried at the next opening
-                lease = self._lease(copy)
+                lease = self._lease(info.session)
                 try:
-                    self._merge_copy(opened, copy)
-                    merged.append(copy)
+                    self._merge_copy(opened, info.session)
+                    merged.append(info.session)
                 finally:
                     lease.release()
         opened.receipt = replace(opened.receipt, merged=tuple(merged))
-
-    def _copies_of(self, session: str) -> list[str]:
-        """Return the private copies of a session; only they have a base, so no other file is looked into."""
-        names = self._names(self.places.sessions)
-        based = [f.session for name in names if (f := parse(name)) and f.generation == BASE_GENERATION]
-        told = (self._told_of(each, names) for each in sorted(based))
-        return [each.session for each in told if each is not None and each.fork_of == session]
 
     def _merge_copy(self, opened: Session, copy: str) -> None:
         base = self.recovery(copy).run(generation=BASE_GENERATION).state
@@ -373,19 +380,6 @@ class Sessions:
             return self._disk.read(path, HEAD_BYTES)
         return b""
 
-    def _told_of(self, session: str, names: Mapping[str, int]) -> SessionInfo | None:
-        """Return what one session's newest snapshot tells; no file of another session is opened."""
-        files = [f for name in names if name.startswith(session) and (f := parse(name))]
-        if not files:
-            return None
-        snapshots = [f for f in files if f.suffix is Suffix.SNAPSHOT]
-        found = (
-            self._info(self.places.sessions, max(snapshots, key=lambda each: each.generation))
-            if snapshots
-            else SessionInfo(session)
-        )
-        return replace(found, size=sum(names[f.name] for f in files))
-
     def _info(self, directory: Path, file: SessionFile) -> SessionInfo:
         header = peek(self._head(directory / file.name))
         if header is None:
@@ -404,12 +398,6 @@ class Sessions:
             readable=True,
         )
 
-    def _about(self, session: str, recovered: Recovered) -> dict[str, Any]:
-        image = recovered.state.get("image") or {}
-        about = {"image": image.get("key", ""), "endpoint": image.get("endpoint", "")}
-        info = self.info(session)
-        return {**about, "fork_of": info.fork_of} if info and info.fork_of else about
-
     def _set_aside(self, recovered: Recovered) -> tuple[Finding, ...]:
         """Move damaged files into quarantine, copy torn tails there; return the findings with the places."""
         kept: dict[str, Path] = {}
@@ -419,9 +407,9 @@ class Sessions:
             kept[name] = self.directories.keep(name, tail)
         return tuple(replace(finding, kept=kept.get(finding.file)) for finding in recovered.receipt.findings)
 
-    def _sweep(self, session: str) -> None:
+    def _sweep(self, session: str, names: Iterable[str]) -> None:
         """Remove files that were never whole: their writer died, and nobody else may write this session."""
-        for name in self._names(self.places.sessions):
+        for name in names:
             if name.startswith(session) and name.endswith(PART) and not name.endswith(TAKEOVER + PART):
                 self._disk.unlink(self.places.sessions / name)
 
@@ -431,3 +419,8 @@ class Sessions:
         target = self.places.sessions / backup_name(session, generation, from_format)
         if target.name not in self._names(self.places.sessions):
             replace_file(self._disk, target, self._disk.read(source, MAX_FILE_BYTES))
+
+
+def _lasting(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what every snapshot of a session says alike."""
+    return {name: about[name] for name in ("image", "endpoint", "fork_of") if name in about}

@@ -6,11 +6,21 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from smalltalk import full_document
+from simulations.sample_session import full_document
 from store.documents import Append, Drop, Edit, Patch, Put, new_document
 from store.documents.sections import HISTORIES, MAPS, SINGLES
 
-__all__ = ["any_json", "documents", "edits", "entries", "full_document", "garbage_json", "outside_json"]
+__all__ = [
+    "any_json",
+    "documents",
+    "edits",
+    "entries",
+    "full_document",
+    "garbage_json",
+    "outside_json",
+    "record_ids",
+    "workspace_texts",
+]
 
 SESSION = "5e551014" * 4
 
@@ -46,7 +56,9 @@ recent = st.fixed_dictionaries(
 
 def _part(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Return objects with some of the fields, and sometimes some that nobody knows."""
-    unknown = st.just({}) | st.dictionaries(names.map("later_{}".format), any_json, max_size=2)
+    unknown: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.dictionaries(
+        names.map("later_{}".format), any_json, max_size=2
+    )
     return st.builds(
         lambda known, more: {**known, **more}, st.fixed_dictionaries({}, optional=fields), unknown
     )
@@ -99,7 +111,9 @@ def documents() -> st.SearchStrategy[dict[str, Any]]:
         section: st.lists(entries[section], max_size=4, unique_by=lambda record: record["id"])
         for section in HISTORIES
     }
-    later = st.just({}) | st.dictionaries(names.map("later_{}".format), any_json, max_size=2)
+    later: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.dictionaries(
+        names.map("later_{}".format), any_json, max_size=2
+    )
     return st.builds(
         lambda known, more: {**new_document(SESSION, "image", "tcp://image:1", 1.0), **known, **more},
         st.fixed_dictionaries({}, optional={**singles, **maps, **histories}),
@@ -162,3 +176,14 @@ garbage_json = st.one_of(
     ),
 )
 """Bytes that are no document, whatever else they are."""
+
+
+def record_ids(state: dict[str, Any], section: str) -> set[str]:
+    """Return the ids in a history."""
+    return {record["id"] for record in state.get(section, [])}
+
+
+def workspace_texts(state: dict[str, Any]) -> set[str]:
+    """Return every text somebody worked on that is in a workspace."""
+    workspaces = state.get("workspaces", {}).values()
+    return {text for work in workspaces for text in (work.get("code"), work.get("unsent")) if text}

@@ -10,7 +10,7 @@ from random import Random
 from store.disk import Disk, RealDisk
 from store.documents import Append, Edit, Put, State
 from store.keys import Keychain, Protection
-from store.sessions import Owner, Session, Sessions
+from store.sessions import Owner, Session, SessionLimits, Sessions
 from vaults import MemoryVault
 
 SID = "a" * 32
@@ -27,6 +27,7 @@ def shelf(
     owner: Owner = OWNER,
     wall: Callable[[], float] = lambda: 1000.0,
     vault: MemoryVault | None = None,
+    limits: SessionLimits | None = None,
 ) -> Sessions:
     """Return the sessions of a directory, their keys unlocked; made at the first call."""
     disk = disk or RealDisk()
@@ -37,7 +38,7 @@ def shelf(
     if keychain.protection is None:
         keychain.choose(Protection.KEYRING if vault else Protection.INSECURE)
     keychain.unlock()
-    return Sessions(data_dir, disk, keychain, owner=owner, wall=wall, entropy=dice.randbytes)
+    return Sessions(data_dir, disk, keychain, owner=owner, wall=wall, entropy=dice.randbytes, limits=limits)
 
 
 def begun(sessions: Sessions, session: str = SID) -> Session:

@@ -3,6 +3,8 @@
 How well it compresses matters to benchmarks, so it is neither noise nor one line repeated.
 """
 
+# ruff: noqa: PLR2004 - chances and counts of a made-up life, each used once
+
 from __future__ import annotations
 
 from random import Random

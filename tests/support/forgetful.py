@@ -1,0 +1,500 @@
+"""A file system that forgets: bytes until fsync, names until the directory's fsync, and all that with the power.
+
+It is mounted through FUSE, so the kernel, and nothing of ours, decides what reaches it. As a program it serves
+one mount; `Forgetful` is the other end. They talk by extended attributes of the mount's root, which keep
+their place among the other calls.
+
+Each file has bytes that the process sees and bytes that are on the medium, each directory two sets of names.
+What a power cut leaves of what is between them is one of `LEFTOVERS`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import errno
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import mfusepy
+
+from confinement import die_with_parent, environment
+
+READY_S = 20.0
+BLOCK_BYTES = 4096
+SECTOR_BYTES = 512
+GARBAGE = b"\xa5"
+
+
+@dataclass(eq=False)
+class File:
+    """Bytes, as seen and as certain."""
+
+    mode: int
+    seen: bytearray = field(default_factory=bytearray)
+    certain: bytes = b""
+    certain_mode: int | None = None
+
+
+@dataclass(eq=False)
+class Folder:
+    """Names, as seen and as certain."""
+
+    mode: int
+    seen: dict[str, File | Folder] = field(default_factory=dict)
+    certain: dict[str, File | Folder] = field(default_factory=dict)
+
+
+# What a cut leaves
+
+Leftover = tuple[Callable[[File], bytes], Callable[[Folder], "dict[str, File | Folder]"]]
+
+
+def torn(size: int) -> Callable[[File], bytes]:
+    """Return what is left if only whole blocks of `size` bytes reached the medium."""
+
+    def left(file: File) -> bytes:
+        seen, certain = bytes(file.seen), file.certain
+        if not seen.startswith(certain):
+            return certain
+        return seen[: max(len(certain), len(seen) // size * size)]
+
+    return left
+
+
+def halved(file: File) -> bytes:
+    """Return what is left if half of an append did."""
+    seen, certain = bytes(file.seen), file.certain
+    return seen[: (len(certain) + len(seen)) // 2] if seen.startswith(certain) else certain
+
+
+def filled(filling: bytes) -> Callable[[File], bytes]:
+    """Return what is left if the length did, and no block that belongs there."""
+
+    def left(file: File) -> bytes:
+        seen, certain = bytes(file.seen), file.certain
+        return certain + filling * (len(seen) - len(certain)) if seen.startswith(certain) else certain
+
+    return left
+
+
+def certain_bytes(file: File) -> bytes:
+    return file.certain
+
+
+def seen_bytes(file: File) -> bytes:
+    return bytes(file.seen)
+
+
+def certain_names(folder: Folder) -> dict[str, File | Folder]:
+    return folder.certain
+
+
+def seen_names(folder: Folder) -> dict[str, File | Folder]:
+    return folder.seen
+
+
+def mixed(seed: int) -> Leftover:
+    """Return a leftover that tosses for each file and each name."""
+    dice = Random(seed)
+    kinds = (certain_bytes, seen_bytes, halved, torn(SECTOR_BYTES), filled(b"\0"))
+
+    def names(folder: Folder) -> dict[str, File | Folder]:
+        left = dict(folder.certain)
+        for name in sorted({*folder.seen, *folder.certain}):
+            if folder.seen.get(name) is folder.certain.get(name) or dice.random() < 0.5:
+                continue
+            if name in folder.seen:
+                left[name] = folder.seen[name]
+            else:
+                del left[name]
+        return left
+
+    return (lambda file: dice.choice(kinds)(file)), names
+
+
+def newest_removal(folder: Folder) -> dict[str, File | Folder]:
+    """Return the names if all that were made arrived, and of those that went only the last one's going."""
+    gone = sorted(folder.certain.keys() - folder.seen.keys())
+    return folder.seen | {name: folder.certain[name] for name in gone[:-1]}
+
+
+LEFTOVERS: dict[str, Leftover] = {
+    "nothing unsynced": (certain_bytes, certain_names),
+    "names, no bytes": (certain_bytes, seen_names),
+    "bytes, no names": (seen_bytes, certain_names),
+    "whole sectors": (torn(SECTOR_BYTES), seen_names),
+    "whole blocks": (torn(BLOCK_BYTES), seen_names),
+    "half of it": (halved, seen_names),
+    "zeros": (filled(b"\0"), seen_names),
+    "garbage": (filled(GARBAGE), seen_names),
+    "newest removal": (seen_bytes, newest_removal),
+}
+
+
+def leftover(name: str) -> Leftover:
+    """Return one of `LEFTOVERS`, or of ``mixed N`` the N-th."""
+    return mixed(int(name.split()[1])) if name.startswith("mixed") else LEFTOVERS[name]
+
+
+# The file system
+
+
+class FileSystem(mfusepy.Operations):  # type: ignore[misc,unused-ignore] -- typed in some releases only
+    """Keeps everything in memory.
+
+    Attributes:
+        calls: changes asked for since the last `arm`.
+        last: after so many, the power goes; None: never.
+    """
+
+    use_ns = True
+    flag_nopath = True
+    flag_nullpath_ok = True
+
+    def __init__(self) -> None:
+        self.root = Folder(0o700)
+        self.handles: dict[int, File | Folder] = {}
+        self.given = 0
+        self.calls = 0
+        self.last: int | None = None
+        self.dark = False
+        self.at_cut = self.root
+        self.held: list[tuple[Folder, Folder]] = []
+
+    # What the test asks for.
+
+    def setxattr(self, path: str, name: str, value: bytes, options: int, position: int = 0) -> int:
+        """Carry out one of the test's wishes."""
+        del path, options, position
+        wish, words = name.removeprefix("user."), value.decode()
+        if wish == "arm":
+            self.calls, self.last, self.dark = 0, int(words) if words else None, False
+        elif wish == "cut":  # what was seen at that moment is kept, so that several leftovers can be tried
+            self.dark, self.last = False, None
+            self.at_cut = self.root
+        elif wish == "leave":
+            self.root = left_of(self.at_cut, leftover(words))
+        elif wish == "hold":
+            self.held.append(copy.deepcopy((self.root, self.at_cut)))
+        elif wish == "back":
+            self.root, self.at_cut = copy.deepcopy(self.held[-1])
+        elif wish == "unhold":
+            self.root, self.at_cut = self.held.pop()
+        elif wish == "empty":
+            self.root = Folder(0o700)
+            self.dark, self.last = False, None
+        else:
+            raise OSError(errno.EINVAL, wish)
+        return 0
+
+    def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
+        """Answer one of the test's questions."""
+        del path, position
+        if name == "user.calls":
+            return b"%d" % self.calls
+        if name == "user.digest":
+            return digest(self.root).encode()
+        raise OSError(errno.ENODATA, name)
+
+    def _change(self) -> None:
+        """Count a call that changes something, unless the power is gone."""
+        if self.last is not None and self.calls >= self.last:
+            self.dark = True
+        self._look()
+        self.calls += 1
+
+    def _look(self) -> None:
+        if self.dark:
+            raise OSError(errno.EIO, "the power is gone")
+
+    # What the kernel asks for.
+
+    def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
+        self._look_unless_root(path)
+        entry = self._of(path, fh)
+        kind = stat.S_IFDIR if isinstance(entry, Folder) else stat.S_IFREG
+        size = 0 if isinstance(entry, Folder) else len(entry.seen)
+        return {"st_mode": kind | entry.mode, "st_nlink": 1, "st_size": size, "st_uid": 0, "st_gid": 0}
+
+    def readdir(self, path: str, fh: int) -> list[str]:
+        self._look()
+        folder = self._of(path, fh)
+        assert isinstance(folder, Folder)
+        return [".", "..", *folder.seen]
+
+    def opendir(self, path: str) -> int:
+        self._look()
+        return self._handle(self._of(path))
+
+    def releasedir(self, path: str, fh: int) -> int:
+        return self.release(path, fh)
+
+    def mkdir(self, path: str, mode: int) -> int:
+        self._change()
+        folder, name = self._vacant(path)
+        folder.seen[name] = Folder(mode & 0o777)
+        return 0
+
+    def create(self, path: str, mode: int, fi: Any = None) -> int:
+        del fi
+        self._change()
+        folder, name = self._vacant(path)
+        file = folder.seen[name] = File(mode & 0o777)
+        return self._handle(file)
+
+    def open(self, path: str, flags: int) -> int:
+        del flags  # appending is the kernel's business
+        self._look()
+        return self._handle(self._of(path))
+
+    def release(self, path: str, fh: int) -> int:
+        del path
+        self.handles.pop(fh, None)
+        return 0
+
+    def flush(self, path: str, fh: int) -> int:
+        """Closing makes nothing certain."""
+        del path, fh
+        return 0
+
+    def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
+        self._look()
+        return bytes(self._file(path, fh).seen[offset : offset + size])
+
+    def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
+        self._change()
+        seen = self._file(path, fh).seen
+        if len(seen) < offset:
+            seen += bytes(offset - len(seen))
+        seen[offset : offset + len(data)] = data
+        return len(data)
+
+    def truncate(self, path: str, length: int, fh: int | None = None) -> int:
+        self._change()
+        seen = self._file(path, fh).seen
+        del seen[length:]
+        seen += bytes(length - len(seen))
+        return 0
+
+    def unlink(self, path: str) -> int:
+        self._change()
+        self._of(path)
+        folder, name = self._split(path)
+        del folder.seen[name]
+        return 0
+
+    def rename(self, old: str, new: str) -> int:
+        self._change()
+        entry = self._of(old)
+        (folder, name), (other, other_name) = self._split(old), self._split(new)
+        del folder.seen[name]
+        other.seen[other_name] = entry
+        return 0
+
+    def chmod(self, path: str, mode: int) -> int:
+        self._look()
+        self._of(path).mode = mode & 0o777
+        return 0
+
+    def fsync(self, path: str, datasync: int, fh: int) -> int:
+        del datasync
+        self._change()
+        file = self._file(path, fh)
+        file.certain = bytes(file.seen)
+        return 0
+
+    def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
+        del datasync
+        self._change()
+        folder = self._of(path, fh)
+        assert isinstance(folder, Folder)
+        folder.certain = dict(folder.seen)
+        return 0
+
+    # Finding things
+
+    def _look_unless_root(self, path: str | None) -> None:
+        if path != "/":  # without its attributes the root takes no wishes
+            self._look()
+
+    def _handle(self, entry: File | Folder) -> int:
+        self.given += 1
+        self.handles[self.given] = entry
+        return self.given
+
+    def _of(self, path: str | None, fh: int | None = None) -> File | Folder:
+        if fh is not None and fh in self.handles:
+            return self.handles[fh]
+        if path is None:
+            raise OSError(errno.ESTALE, "no such handle")
+        entry: File | Folder = self.root
+        for name in path.strip("/").split("/") if path != "/" else ():
+            if not isinstance(entry, Folder):
+                raise OSError(errno.ENOTDIR, path)
+            if name not in entry.seen:
+                raise OSError(errno.ENOENT, path)
+            entry = entry.seen[name]
+        return entry
+
+    def _file(self, path: str | None, fh: int | None) -> File:
+        entry = self._of(path, fh)
+        if isinstance(entry, Folder):
+            raise OSError(errno.EISDIR, path)
+        return entry
+
+    def _split(self, path: str) -> tuple[Folder, str]:
+        parent, _, name = path.rpartition("/")
+        folder = self._of(parent or "/")
+        if not isinstance(folder, Folder):
+            raise OSError(errno.ENOTDIR, path)
+        return folder, name
+
+    def _vacant(self, path: str) -> tuple[Folder, str]:
+        folder, name = self._split(path)
+        if name in folder.seen:
+            raise OSError(errno.EEXIST, path)
+        return folder, name
+
+
+def left_of(root: Folder, how: Leftover) -> Folder:
+    """Return what is found after a cut: everything in it is seen and certain."""
+    file_bytes, folder_names = how
+    made: dict[int, File | Folder] = {}
+
+    def left(entry: File | Folder) -> File | Folder:
+        if id(entry) in made:  # under two names, which a rename between them leaves
+            return made[id(entry)]
+        if isinstance(entry, File):
+            data = file_bytes(entry)
+            made[id(entry)] = file = File(entry.mode, bytearray(data), data)
+            return file
+        names = {name: left(below) for name, below in folder_names(entry).items()}
+        made[id(entry)] = folder = Folder(entry.mode, names, dict(names))
+        return folder
+
+    found = left(root)
+    assert isinstance(found, Folder)
+    return found
+
+
+def digest(folder: Folder) -> str:
+    """Return a name for all that is seen below a folder."""
+    found = hashlib.sha256()
+    for name, entry in sorted(folder.seen.items()):
+        inside = digest(entry) if isinstance(entry, Folder) else hashlib.sha256(entry.seen).hexdigest()
+        found.update(f"{len(name)} {name} {type(entry).__name__} {inside};".encode())
+    return found.hexdigest()
+
+
+class Server(mfusepy.FUSE):  # type: ignore[misc,unused-ignore] -- typed in some releases only
+    """As the library's, but a truncation through a handle says which."""
+
+    def truncate_fuse_3(self, path: bytes | None, length: int, fip: Any) -> int:
+        fh = fip.contents.fh if fip else None
+        return int(self.operations.truncate(path.decode() if path else None, length, fh))
+
+
+# The other end
+
+
+class Forgetful:
+    """A mounted forgetful file system. Mount it where the process has mounts of its own.
+
+    Attributes:
+        mount: where it is.
+    """
+
+    def __init__(self, mount: Path) -> None:
+        self.mount = mount
+        mount.mkdir(parents=True, exist_ok=True)
+        before = os.stat(mount).st_dev
+        self._server = subprocess.Popen(
+            [sys.executable, __file__, str(mount)], env=environment(), stdin=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + READY_S
+        while os.stat(mount).st_dev == before:
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                self.close()
+                raise RuntimeError("the forgetful file system does not come up")
+            time.sleep(0.005)
+
+    def arm(self, calls: int | None) -> None:
+        """Let the power go after so many changes from now; None: not at all."""
+        self._wish("arm", "" if calls is None else str(calls))
+
+    @property
+    def calls(self) -> int:
+        """How many changes there were since then."""
+        return int(os.getxattr(self.mount, "user.calls"))
+
+    def cut(self) -> None:
+        """Cut the power now, if it is not gone, and give it back."""
+        self._wish("cut")
+
+    def leave(self, name: str) -> str:
+        """Become what that cut may leave (see `LEFTOVERS`); return a digest of it. May be said repeatedly."""
+        self._wish("leave", name)
+        return os.getxattr(self.mount, "user.digest").decode()
+
+    def hold(self) -> None:
+        """Remember how everything is, what is not certain too; no file may be open. Nests."""
+        self._wish("hold")
+
+    def back(self) -> None:
+        """Become what was held."""
+        self._wish("back")
+
+    def unhold(self) -> None:
+        """Become what was held, and forget that."""
+        self._wish("unhold")
+
+    def empty(self) -> None:
+        """Begin anew."""
+        self._wish("empty")
+
+    def close(self) -> None:
+        """Unmount."""
+        subprocess.run(["umount", "-l", str(self.mount)], check=False, capture_output=True)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._server.wait(5)
+        self._server.kill()
+        self._server.wait()
+
+    def __enter__(self) -> Forgetful:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _wish(self, name: str, words: str = "") -> None:
+        os.setxattr(self.mount, f"user.{name}", words.encode())
+
+
+def main() -> None:
+    """Serve one mount until it is unmounted."""
+    die_with_parent()
+    Server(
+        FileSystem(),
+        sys.argv[1],
+        foreground=True,
+        nothreads=True,
+        hard_remove=True,  # else a file that is removed while open becomes a hidden one
+        direct_io=True,
+        attr_timeout=0,
+        entry_timeout=0,
+        negative_timeout=0,
+    )
+
+
+if __name__ == "__main__":
+    main()

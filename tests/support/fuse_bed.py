@@ -1,0 +1,201 @@
+"""Power cuts at every call that reaches a file system which forgets what was not synced.
+
+``python fuse_bed.py NAME cuts|sites PLACE`` runs one workload on it and reports in JSON on the last line.
+
+*cuts* lets the power go before the n-th change, for every n, and judges everything that may be left of each;
+every `--recoveries`-th time also what is left if it goes once more in the midst of the recovery. And it kills the
+process there instead, lets another one go on, and cuts the power then. *sites* leaves out one sync at a time, by
+the place in the store's source that asks for it, and says by which fault that shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from confinement import die_with_parent, own_mounts
+from forgetful import LEFTOVERS, Forgetful
+from judging import destroyed, judge, tree
+from store import RealDisk, StoreError
+from store.disk import Disk
+from workloads import WORKLOADS, Work, Workload, lives
+from wrapped_disks import LeavingOut, Sites, Wrapped
+
+STEPS = 12
+LATER_STEPS = 3
+FEW = ("nothing unsynced", "names, no bytes", "bytes, no names", "half of it", "newest removal")
+"""These suffice to see that a sync is missing."""
+
+
+class Bed:
+    """One workload on one forgetful file system.
+
+    Attributes:
+        cuts: how often the power went.
+        media: how many different media were judged.
+    """
+
+    def __init__(self, disk: Forgetful, name: str, leave_out: str = "", *, kills: bool = True) -> None:
+        self.disk = disk
+        self.name = name
+        self.leave_out = leave_out
+        self.home = disk.mount / "home"
+        self.data = self.home / "user" / "data"  # neither is there when the work begins
+        self.kills = kills
+        self.cuts = 0
+        self.media = 0
+        self._judged: set[tuple[int, str]] = set()
+        self.workload: Workload = WORKLOADS[name]()
+
+    def seam(self) -> Wrapped:
+        """Return a disk as a process has one."""
+        return LeavingOut(self.leave_out)
+
+    def begin(self) -> None:
+        """Empty the medium; what is there durably is where the data directory will be made."""
+        self.disk.empty()
+        self.home.mkdir()
+        RealDisk().sync_dir(self.disk.mount)
+
+    def live(self, steps: int) -> tuple[int, int]:
+        """Work until the end or until the power is gone; return what was acknowledged, and what was begun."""
+        seam = self.seam()
+        acked = tried = 0
+        work: Work | None = None
+        try:
+            work = self.workload.open(self.data, seam.seam())
+            for acked in lives(work, steps):
+                tried = acked
+            tried = max(tried, acked) + steps
+        except (StoreError, OSError):
+            pass
+        finally:
+            seam.let_go()
+        return acked, tried
+
+    def faults(self, leftovers: list[str], again: list[str], stride: int = 1) -> Iterator[str]:
+        """Cut everywhere, and yield every fault.
+
+        Args:
+            leftovers: what to try of what each cut may leave.
+            again: the same for cuts of the recovery.
+            stride: each so many cuts those of the recovery are tried as well; 0: never.
+        """
+        for calls in count():
+            self.begin()
+            self.disk.arm(calls)
+            acked, tried = self.live(STEPS)
+            over = self.disk.calls < calls
+            if self.kills:
+                yield from self._killed(acked, tried)
+            self.disk.cut()
+            self.cuts += 1
+            for left in leftovers:
+                key = acked, self.disk.leave(left)
+                if key in self._judged:
+                    continue
+                self._judged.add(key)
+                if stride and calls % stride == 0:
+                    self.disk.hold()
+                    yield from self._recoveries(acked, tried, again)
+                    self.disk.unhold()
+                yield from self._verdict(acked, tried)
+            if over:
+                return
+
+    def _killed(self, acked: int, tried: int) -> Iterator[str]:
+        """Let another process go on where the one before was killed, and then cut the power."""
+        self.disk.hold()
+        self.disk.arm(None)
+        acked_again, tried_again = self.live(LATER_STEPS)
+        self.disk.cut()
+        self.cuts += 1
+        for left in ("nothing unsynced", "names, no bytes"):
+            key = max(acked, acked_again), self.disk.leave(left)
+            if key not in self._judged:
+                self._judged.add(key)
+                yield from self._verdict(max(acked, acked_again), max(tried, tried_again))
+        self.disk.unhold()
+
+    def _verdict(self, acked: int, tried: int) -> Iterator[str]:
+        self.media += 1
+        if fault := judge(self.workload, self.data, acked, tried):
+            yield fault
+
+    def _recoveries(self, acked: int, tried: int, leftovers: list[str]) -> Iterator[str]:
+        """Cut the power during the recovery of what is there, and the first steps after it."""
+        before = tree(self.data)
+        for calls in count():
+            self.disk.back()
+            self.disk.arm(calls)
+            acked_again, tried_again = self.live(LATER_STEPS)
+            over = self.disk.calls < calls
+            self.disk.arm(None)
+            self.disk.cut()
+            self.cuts += 1
+            for left in leftovers:
+                digest = self.disk.leave(left)
+                key = max(acked, acked_again), digest
+                if key in self._judged:
+                    continue
+                self._judged.add(key)
+                if not acked_again and (gone := destroyed(before, tree(self.data), self.workload.precious)):
+                    yield gone
+                yield from self._verdict(max(acked, acked_again), max(tried, tried_again))
+            if over:
+                return
+
+
+def sites_of(bed: Bed) -> list[str]:
+    """Return every place that asks for a sync in a life, and in the recovery of a torn medium."""
+    found = Sites()
+
+    class Listening(Bed):
+        def seam(self) -> Wrapped:
+            return found
+
+    listening = Listening(bed.disk, bed.name)
+    for _ in listening.faults(["half of it"], ["half of it"], stride=3):
+        pass
+    return list(found.found)
+
+
+def caught(bed: Bed) -> str:
+    """Return the first fault, the cheap ways to see one first."""
+    return next(bed.faults(list(FEW), [], 0), "") or next(bed.faults(list(FEW), list(FEW)), "")
+
+
+def main() -> None:
+    """Run what the command line says."""
+    die_with_parent()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("workload", choices=WORKLOADS)
+    parser.add_argument("what", choices=["cuts", "sites"])
+    parser.add_argument("place", type=Path)
+    parser.add_argument("--mixes", type=int, default=2, help="leftovers with a toss for each file and name")
+    parser.add_argument("--recoveries", type=int, default=0, help="of which cuts; 1: all, 0: none")
+    parser.add_argument("--leave-out", default="", help="see wrapped_disks.LeavingOut")
+    options = parser.parse_args()
+    own_mounts()
+    with Forgetful(options.place) as disk:
+        bed = Bed(disk, options.workload, options.leave_out)
+        if options.what == "sites":
+            found = {}
+            for site in sites_of(bed):
+                without = Bed(disk, options.workload, site)
+                found[site] = "needless" if site in bed.workload.needless else caught(without)
+            print(json.dumps(found))  # noqa: T201 -- the report
+            return
+        leftovers = [*LEFTOVERS, *(f"mixed {seed}" for seed in range(options.mixes))]
+        again = ["nothing unsynced", "half of it"]
+        faults = Counter(bed.faults(leftovers, again, options.recoveries))
+        report = {"cuts": bed.cuts, "media": bed.media, "faults": dict(faults.most_common(5))}
+        print(json.dumps(report))  # noqa: T201 -- the report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The judge of every bed: the invariants that hold whatever happened to the disk or the process.
+
+I1 every acknowledged step is there; I2 what is there is some prefix of the steps, never a mix; I3 opening
+never raises; I4 no bytes are gone without a copy in the quarantine; I5 a second recovery changes nothing;
+I6 no secret stands in any file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from store.disk import RealDisk
+from workloads import Workload, Wrong
+from wrapped_disks import Wrapped
+
+QUARANTINE = "quarantine"
+
+Tree = dict[Path, bytes]
+
+
+def tree(data_dir: Path) -> Tree:
+    """Return every file with its bytes."""
+    return {path.relative_to(data_dir): path.read_bytes() for path in data_dir.rglob("*") if path.is_file()}
+
+
+def destroyed(before: Tree, after: Tree, precious: frozenset[str]) -> str:
+    """Say which bytes of a precious file are neither in it nor in the quarantine any more."""
+    kept = [data for path, data in after.items() if path.parts[0] == QUARANTINE]
+    for path, data in before.items():
+        left = after.get(path, b"")
+        whole = data.startswith(left) and (left == data or data[len(left) :] in kept)
+        if precious.intersection(path.parts) and not (whole or data in kept or left.startswith(data)):
+            return f"bytes of {path} are gone"
+    return ""
+
+
+def judge(workload: Workload, data_dir: Path, acked: int, tried: int | None = None) -> str:
+    """Recover, twice, and return the first fault, or nothing.
+
+    Args:
+        workload: what worked there.
+        data_dir: may be missing.
+        acked: how many steps were acknowledged.
+        tried: how many were begun at most; None: not known.
+    """
+    before = tree(data_dir)
+    disk = Wrapped(RealDisk())
+    try:
+        found = workload.find(data_dir, disk.seam())
+        after = tree(data_dir)
+        again = workload.find(data_dir, disk.seam())
+    except Wrong as exc:
+        return str(exc)
+    except Exception as exc:  # noqa: BLE001 -- whatever it is: that is the finding
+        return f"opening raised {exc!r}"
+    finally:
+        disk.let_go()
+    if found < acked:
+        return f"{acked} were acknowledged, and {found} are there"
+    if tried is not None and found > tried:
+        return f"{tried} were begun, and {found} are there"
+    if again != found or (workload.rests and tree(data_dir) != after):
+        return "a second opening differs"
+    for path, data in after.items():
+        if any(canary in data for canary in workload.canaries):
+            return f"a secret stands in {path}"
+    return destroyed(before, after, workload.precious)
