@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shelves import ENDPOINT, IMAGE, SID, begun, code, evaluated, shelf, typed
+from shelves import ENDPOINT, IMAGE, OTHER, SID, begun, code, evaluated, shelf, typed
+from store.disk import RealDisk
 from store.documents import BadEdit, Put
 from store.errors import StoreClosed
 from store.outcomes import Busy
@@ -134,3 +135,37 @@ def test_one_writer(tmp_path: Path) -> None:
     with pytest.raises(StoreClosed):
         session.edit(typed("late"))
     shelf(tmp_path).open(SID).close()
+
+
+def test_beginning_what_another_process_began_opens_it(tmp_path: Path) -> None:
+    """Its first generation is not written over by a second first one."""
+    first = begun(shelf(tmp_path))
+    first.edit(typed("theirs"))
+    first.close()
+    again = begun(shelf(tmp_path))
+    assert code(again.state) == "theirs"
+    again.edit(typed("both", "w2"))
+    again.close()
+    found = shelf(tmp_path).read(SID).state
+    assert (code(found), code(found, "w2")) == ("theirs", "both")
+
+
+def test_opening_one_session_opens_no_file_of_another(tmp_path: Path) -> None:
+    """Two hundred images are opened at once, and each must not look into the files of all."""
+    asked: list[str] = []
+
+    class Listening(RealDisk):
+        def read(self, path: Path, limit: int) -> bytes:
+            asked.append(path.name)
+            return super().read(path, limit)
+
+    for session in (SID, OTHER):
+        one = begun(shelf(tmp_path), session)
+        one.edit(typed("one"))
+        one.close()
+    found = shelf(tmp_path, Listening())
+    asked.clear()
+    found.open(SID).close()
+    assert found.info(SID) is not None
+    assert not [name for name in asked if name.startswith(OTHER)]
+    assert found.info("c" * 32) is None

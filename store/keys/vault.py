@@ -112,7 +112,7 @@ class KeyringVault:
         self._timeout_s = timeout_s
         self._trusted = trusted
         self._lock = threading.Lock()
-        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._under_way: dict[str, _Job] = {}  # those whose answer several callers may share
         self._backend: KeyringBackend | None = None
@@ -134,6 +134,13 @@ class KeyringVault:
     def delete(self, name: str) -> None:
         """Forget a secret."""
         self._asked("delete from the keyring", lambda: self._delete(name))
+
+    def close(self) -> None:
+        """End the thread, as soon as the keyring lets it; a later call would begin another."""
+        with self._lock:
+            if self._thread is not None:
+                self._thread = None
+                self._jobs.put(None)
 
     # -- the caller's side -----------------------------------------------------------------
 

@@ -128,6 +128,11 @@ class Session:
         return self._saved
 
     @property
+    def generation(self) -> int:
+        """The newest snapshot's number; 0 as long as there is none."""
+        return self._generation
+
+    @property
     def dirty(self) -> bool:
         """Whether anything is not on the medium yet."""
         return self._saved < self._revision or self._snapshot_due

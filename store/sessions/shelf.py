@@ -127,7 +127,13 @@ class Sessions:
 
     def info(self, session: str) -> SessionInfo | None:
         """Return what can be told of one session; None if there is none of that id."""
-        return next((each for each in self.listing() if each.session == session), None)
+        names = self._names(self.places.sessions)
+        files = [f for name in names if name.startswith(session) and (f := parse(name))]
+        if not files:
+            return None
+        newest = max((f for f in files if f.suffix is Suffix.SNAPSHOT), default=None)
+        found = self._info(self.places.sessions, newest) if newest else SessionInfo(session)
+        return replace(found, size=sum(names[f.name] for f in files))
 
     def key_ids(self) -> set[str]:
         """Return the ids of every key that any file here names."""
@@ -161,11 +167,19 @@ class Sessions:
     def create(self, session: str, image: str, endpoint: str, **about: Any) -> Session:
         """Begin a session. It is on disk with its first edit, or when it is first saved.
 
+        If another process has begun it meanwhile and let it go, it is opened as that one left it.
+
         Raises:
-            Busy: another process begins it just now.
-            DiskError: the disk refused.
+            Busy: another process has it open.
+            SessionError, DiskError: as `open`.
         """
         lease = self._lease(session)
+        try:
+            if self.recovery(session).newest:  # a second first generation would take the first one's name
+                return self._opened(session, lease, None, 0, accept=False)
+        except BaseException:
+            lease.release()
+            raise
         state = new_document(session, image, endpoint, self._wall())
         recovered = Recovered(state, Receipt(session))
         return Session(self._tools, recovered, lease, {"image": image, "endpoint": endpoint, **about})
