@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from store.keys.keychain import Keychain, KeyChoiceRefused, KeyState
+from store.keys.keychain import Keychain
 from store.keys.keyfile import Protection
+from store.keys.states import KeyChoiceRefused, KeyState
 from store.keys.vault import (
     KeyringVault,
     Vault,

@@ -7,16 +7,24 @@ may ask the user or the operating system, and happens when somebody needs a key.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from store.errors import StoreError, StoreReadOnly, naming
-from store.keys import keyfile
+from store.errors import DiskError, StoreError, StoreReadOnly, naming
+from store.keys import entries, keyfile
 from store.keys.keyfile import EntryState, KeyEntry, KeyFile, Protection, check_of
-from store.keys.passphrase import KEY_BYTES, SALT_BYTES, Cost, Stretched, stretched
-from store.keys.vault import Vault, VaultDenied, VaultError, VaultLocked
+from store.keys.passphrase import (
+    KEY_BYTES,
+    SALT_BYTES,
+    Cost,
+    Stretch,
+    Stretched,
+    StretchError,
+    stretched,
+)
+from store.keys.states import KeyChoiceRefused, KeyState
+from store.keys.vault import Vault, VaultError
 from store.outcomes import Busy, LockedKey, MissingKey, WrongKey
 from store.sealed.sealing import MasterKey
 
@@ -31,40 +39,6 @@ LOCK = "keys.lease"
 
 _UNLOCK = "unlock the keys"
 _CHOOSE = "set up the keys"
-
-
-class KeyState(StrEnum):
-    """Whether keys can be used."""
-
-    READY = "ready"
-    LOCKED = "locked"
-    """They exist, and nobody has unlocked them yet."""
-    UNDECIDED = "undecided"
-    """There are none: the user has to choose how they shall be protected."""
-    VOLATILE = "volatile"
-    """The user chose that nothing is kept."""
-    MISSING = "missing"
-    """The keyring no longer has the entry."""
-
-
-class KeyChoiceRefused(StoreError):  # noqa: N818 -- a condition the user sees and clears, named as one
-    """The keyring cannot be used, or another protection would give up keys that files need."""
-
-    def __init__(self, why: str, advice: str) -> None:
-        """Keep the reason and what to do."""
-        super().__init__(_CHOOSE)
-        self.args = (why, advice)
-        self.why = why
-        self._advice = advice
-
-    @property
-    def advice(self) -> str:
-        """One sentence saying what to do next."""
-        return self._advice
-
-    def __str__(self) -> str:
-        """Say what failed, why, and what to do."""
-        return f"Cannot {self.what}: {self.why}. {self.advice}"
 
 
 class Keychain:
@@ -97,7 +71,7 @@ class Keychain:
         self._read_only = read_only
         self._cost = cost or Cost()
         self._secrets: dict[str, bytes] = {}
-        self._stretched: Stretched | None = None
+        self._stretched: dict[Stretch, Stretched] = {}
         self._file = keyfile.read(disk, data_dir)
         self._read_state()
 
@@ -195,15 +169,21 @@ class Keychain:
         """Take over what another process did to the keys.
 
         Raises:
-            SessionError: as `open`; or as `unlock` if there is a new key and keys were unlocked before.
+            SessionError: as `open`; or as `unlock` if keys were unlocked and there is a new active one.
         """
         file = keyfile.read(self._disk, self._data_dir)
         if file == self._file:
             return
         was_ready, self._file = self.state is KeyState.READY, file
+        known = {entry.id: entry.check for entry in file.keys} if file else {}
+        self._secrets = {each: secret for each, secret in self._secrets.items() if each in known}
         self._read_state()
-        if was_ready:
-            self.unlock()
+        if was_ready and not known.keys() <= self._secrets.keys():
+            try:
+                self.unlock()
+            except LockedKey:
+                if self.state is not KeyState.READY:  # or else the active key is still good for everything
+                    raise
 
     # -- unlocking -------------------------------------------------------------------------
 
@@ -219,47 +199,48 @@ class Keychain:
         if file is None or file.protection is Protection.VOLATILE:
             return
         if file.protection is Protection.KEYRING:
-            found = self._from_vault(file)
+            self._unlocked_by_vault(file)
         elif file.protection is Protection.PASSPHRASE:
-            found = self._from_boxes(file, passphrase)
+            self._unlocked_by_passphrase(file, passphrase)
         else:
-            found = {entry.id: entry.secret for entry in file.keys if entry.secret is not None}
-        self._secrets = found
-        self._read_state()
+            self._secrets = {entry.id: entry.secret for entry in file.keys if entry.secret is not None}
+            self._read_state()
         if not self._read_only:
             keyfile.mend_copy(self._disk, self._data_dir, file)
 
     def lock(self) -> None:
         """Forget the keys; Python gives no promise about the memory they were in."""
         self._secrets = {}
-        self._stretched = None
+        self._stretched = {}
         self._read_state()
 
-    def _from_vault(self, file: KeyFile) -> dict[str, bytes]:
-        if refusal := self._vault.usable():
-            raise self._locked(refusal)
-        found: dict[str, bytes] = {}
-        for entry in file.keys:
-            try:
-                text = self._vault.get(entry_name(entry.id))
-            except VaultError as exc:
-                raise self._locked(str(exc)) from None
-            secret = secret_of(text)
-            if secret is not None and check_of(entry.id, secret) == entry.check:
-                found[entry.id] = secret
-            elif entry.state is EntryState.ACTIVE and text is None:
-                self.state, self.why = KeyState.MISSING, f"the keyring has no entry {entry_name(entry.id)}"
-                raise MissingKey(_UNLOCK, self._path, self.why)
-            elif entry.state is EntryState.ACTIVE:
-                raise WrongKey(_UNLOCK, self._path, f"entry {entry_name(entry.id)} is another secret")
-        return found
+    def _unlocked_by_vault(self, file: KeyFile) -> None:
+        try:
+            found = entries.find(self._vault, file.keys)
+        except VaultError as exc:
+            raise self._locked(str(exc)) from None
+        self._secrets = found.secrets
+        self._read_state()
+        if self.active_id in found.gone:
+            self.state, self.why = (
+                KeyState.MISSING,
+                f"the keyring has no {entries.entry_name(self.active_id)}",
+            )
+            raise MissingKey(_UNLOCK, self._path, self.why)
+        if self.active_id in found.false:
+            self.why = f"the keyring's {entries.entry_name(self.active_id)} is another secret"
+            raise WrongKey(_UNLOCK, self._path, self.why)
 
-    def _from_boxes(self, file: KeyFile, passphrase: str | None) -> dict[str, bytes]:
-        if file.stretch is None:
-            raise LockedKey(_UNLOCK, self._path, "no passphrase was set")
-        opener = self._stretched if self._stretched and self._stretched.how == file.stretch else None
-        if passphrase is not None:
-            opener = stretched(passphrase, file.stretch) if passphrase else None
+    def _unlocked_by_passphrase(self, file: KeyFile, passphrase: str | None) -> None:
+        stretch = file.stretch
+        if stretch is None:  # the key file is checked for it
+            raise self._locked("no passphrase was set")
+        opener = self._stretched.get(stretch)
+        if passphrase:
+            try:
+                opener = stretched(passphrase, stretch)
+            except StretchError as exc:
+                raise self._locked(str(exc)) from None
         if opener is None:
             raise self._locked("the passphrase is needed")
         found: dict[str, bytes] = {}
@@ -268,8 +249,9 @@ class Keychain:
             if secret is None or check_of(entry.id, secret) != entry.check:
                 raise WrongKey(_UNLOCK, self._path, f"the passphrase does not open key {entry.id}")
             found[entry.id] = secret
-        self._stretched = opener
-        return found
+        self._secrets = found
+        self._stretched = {stretch: opener}
+        self._read_state()
 
     def _locked(self, why: str) -> LockedKey:
         self.why = why
@@ -400,56 +382,41 @@ class Keychain:
             return KeyFile(protection, clear, more=more)
         if protection is Protection.KEYRING:
             for entry in bare:
-                self._keep(entry.id, secrets[entry.id])
+                if entry.id in secrets:  # one that the keyring lost stays on the list: it may come back
+                    entries.keep(self._vault, entry.id, secrets[entry.id])
             return KeyFile(protection, bare, more=more)
-        opener = self._stretched
+        opener = self._stretched.get(self._file.stretch) if self._file and self._file.stretch else None
         if passphrase is not None or opener is None:
-            opener = stretched(passphrase or "", self._cost.salted(self.entropy(SALT_BYTES)))
-        boxed = tuple(
-            replace(entry, box=opener.seal(entry.id, secrets[entry.id], self.entropy)) for entry in bare
-        )
-        self._stretched = opener
-        return KeyFile(protection, boxed, opener.how, more)
+            try:
+                opener = stretched(passphrase or "", self._cost.salted(self.entropy(SALT_BYTES)))
+            except StretchError as exc:
+                raise KeyChoiceRefused(str(exc)) from None
+        boxes = {entry.id: opener.seal(entry.id, secrets[entry.id], self.entropy) for entry in bare}
+        self._stretched[opener.how] = opener
+        return KeyFile(protection, tuple(replace(e, box=boxes[e.id]) for e in bare), opener.how, more)
 
     def store(self, file: KeyFile, secrets: dict[str, bytes]) -> None:
         """Make the key file durable, then go by it; only under `changing`."""
-        keyfile.write(self._disk, self._data_dir, file)
+        try:
+            keyfile.write(self._disk, self._data_dir, file)
+        except DiskError:
+            # It is the old one or the new one, and in the new one's case its keys must not be forgotten.
+            self._secrets = {**secrets, **self._secrets}
+            with suppress(StoreError):
+                self.refresh()
+            raise
         self._file = file
         self._secrets = {entry.id: secrets[entry.id] for entry in file.keys if entry.id in secrets}
         self._read_state()
-
-    def _keep(self, key_id: str, secret: bytes) -> None:
-        """Make sure that the vault has a key, without ever writing over an entry."""
-        if refusal := self._vault.usable():
-            raise KeyChoiceRefused(refusal, "Choose `passphrase`, `volatile` or `insecure`.")
-        name = entry_name(key_id)
-        try:
-            there = self._vault.get(name)
-            if there is None:
-                self._vault.set(name, secret.hex())
-                there = self._vault.get(name)
-        except (VaultLocked, VaultDenied) as exc:
-            raise LockedKey(_CHOOSE, self._path, str(exc)) from None
-        except VaultError as exc:
-            raise KeyChoiceRefused(str(exc), "Choose `passphrase`, `volatile` or `insecure`.") from None
-        if secret_of(there) != secret:
-            raise KeyChoiceRefused(
-                "the keyring does not give back what it was given",
-                "Choose `passphrase`, `volatile` or `insecure`.",
-            )
 
     def secrets(self) -> dict[str, bytes]:
         """Return the unlocked secrets by id: for a rotation, which has to store them again."""
         return dict(self._secrets)
 
     def vault_forgets(self, key_id: str) -> None:
-        """Delete a key's entry; one that stays does no harm."""
-        if self.protection is not Protection.KEYRING or self._vault.usable():
-            return
-        try:
-            self._vault.delete(entry_name(key_id))
-        except VaultError:
-            return
+        """Delete a forgotten key's entry, if there can be one."""
+        if self.protection is Protection.KEYRING:
+            entries.drop(self._vault, key_id)
 
     # -- inside ----------------------------------------------------------------------------
 
@@ -473,17 +440,3 @@ class Keychain:
                 Protection.PASSPHRASE: "the passphrase is needed",
                 Protection.INSECURE: "insecure: the keys stand in the key file, and were not read yet",
             }.get(file.protection, "the keyring was not asked yet")
-
-
-def entry_name(key_id: str) -> str:
-    """Return what a key's entry in the vault is called: found again even if the key file is lost."""
-    return f"session-key-{key_id}"
-
-
-def secret_of(text: str | None) -> bytes | None:
-    """Return the secret an entry holds; None if it is none."""
-    try:
-        secret = bytes.fromhex(text or "")
-    except ValueError:
-        return None
-    return secret if len(secret) == KEY_BYTES else None

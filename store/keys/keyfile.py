@@ -13,7 +13,7 @@ from base64 import b64decode, b64encode
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from store.errors import naming
 from store.keys.passphrase import KEY_BYTES, Stretch
@@ -40,7 +40,7 @@ class Protection(StrEnum):
     """What stands between the master keys and somebody who has the disk."""
 
     KEYRING = "keyring"
-    PASSPHRASE = "passphrase"
+    PASSPHRASE = "passphrase"  # noqa: S105 -- a word for the choice, not one of them
     INSECURE = "insecure"
     """The keys stand in the key file, for whoever can read it."""
     VOLATILE = "volatile"
@@ -108,6 +108,11 @@ def check_of(key_id: str, secret: bytes) -> str:
     return hmac.digest(secret, f"check of {key_id}".encode(), hashlib.sha256)[:16].hex()
 
 
+def is_id(text: str) -> bool:
+    """Tell whether this can be a key's id; what a file's header names may be anything."""
+    return len(text) == ID_DIGITS and HEX.issuperset(text)
+
+
 # -- text ------------------------------------------------------------------------------
 
 
@@ -123,7 +128,7 @@ def encode(file: KeyFile) -> bytes:
             "iterations": file.stretch.iterations,
             "lanes": file.stretch.lanes,
         }
-    return canonical({**fields, "check": _checksum(fields)}) + b"\n"
+    return _whole(fields)
 
 
 def decode(data: bytes, path: Path | None = None) -> KeyFile:
@@ -133,26 +138,35 @@ def decode(data: bytes, path: Path | None = None) -> KeyFile:
         TooNew: a later version wrote it.
         Corrupt: it is not what was written.
     """
+    # Not raised while an exception with a part of the file is being handled: that would be carried along.
+    read = _parsed(data)
+    if isinstance(read, int):
+        raise TooNew(_WHAT, path, f"format {read}; this version reads up to {FORMAT}")
+    if read is None:
+        raise Corrupt(_WHAT, path, "it is damaged")
+    return read
+
+
+def _parsed(data: bytes) -> KeyFile | int | None:
+    """Return the file, the number of a later format, or None for anything else."""
     if len(data) > MAX_BYTES:
-        raise Corrupt(_WHAT, path, "it is too large")
+        return None
     try:
         fields = json.loads(data.decode())
         if not isinstance(fields, dict):
-            raise TypeError(fields)
+            return None
         said, checksum = fields.get("format"), fields.pop("check", None)
-        true = checksum == _checksum(fields) and data == canonical({**fields, "check": checksum}) + b"\n"
-        if not true and isinstance(said, int) and said > FORMAT:
-            true = checksum == _checksum({**fields, "format": FORMAT})  # then only that number is damaged
-            said = FORMAT if true else said
-            true = False
-        if isinstance(said, int) and not isinstance(said, bool) and said > FORMAT:
-            raise TooNew(_WHAT, path, f"format {said}; this version reads up to {FORMAT}")
-        if not true:
-            raise ValueError(checksum)
-        return _file(fields)
+        if checksum == _checksum(fields) and data == _whole(fields):
+            return said if _is_later(said) else _file(fields)
+        if _is_later(said) and checksum != _checksum({**fields, "format": FORMAT}):
+            return said  # or else only that number is damaged
     except (ValueError, TypeError, KeyError, RecursionError):
-        # Not chained: what was being parsed may be a secret, and errors are shown.
-        raise Corrupt(_WHAT, path, "it is damaged") from None
+        return None
+    return None
+
+
+def _is_later(said: Json) -> TypeGuard[int]:
+    return isinstance(said, int) and not isinstance(said, bool) and said > FORMAT
 
 
 def _file(fields: dict[str, Json]) -> KeyFile:
@@ -198,7 +212,7 @@ def _entry(value: Json) -> KeyEntry:
     key_id, check = rest.pop("id"), rest.pop("check")
     state = EntryState(str(rest.pop("state")))
     box, secret = rest.pop("box", None), rest.pop("secret", None)
-    if not isinstance(key_id, str) or len(key_id) != ID_DIGITS or not HEX.issuperset(key_id):
+    if not isinstance(key_id, str) or not is_id(key_id):
         raise ValueError("id")
     if not isinstance(check, str):
         raise TypeError("check")
@@ -222,6 +236,10 @@ def _stretch(value: Json) -> Stretch:
 def _checksum(fields: dict[str, Json]) -> str:
     """Return what finds damage. It needs no key and stops nobody who means harm."""
     return hashlib.sha256(canonical(fields)).hexdigest()[:32]
+
+
+def _whole(fields: dict[str, Json]) -> bytes:
+    return canonical({**fields, "check": _checksum(fields)}) + b"\n"
 
 
 def _text(data: bytes) -> str:
@@ -272,6 +290,34 @@ def mend_copy(disk: Disk, data_dir: Path, file: KeyFile) -> None:
         data = encode(file)
         if _bytes_of(disk, data_dir / COPY) != data:
             replace_file(disk, data_dir / COPY, data)
+
+
+def restore_copy(disk: Disk, data_dir: Path, aside: Path) -> KeyFile | None:
+    """Put the copy in the place of a key file that is damaged or gone; for a repair that was asked for.
+
+    Args:
+        disk: the calls to make.
+        data_dir: holds both.
+        aside: a new name for the damaged file, on the same file system.
+
+    Returns:
+        What the copy says; None, and nothing is changed, if there is no true copy.
+
+    Raises:
+        DiskError: the disk refused. Ask again: nothing is lost.
+    """
+    path = data_dir / NAME
+    copied = _bytes_of(disk, data_dir / COPY)
+    file = _parsed(copied) if copied is not None else None
+    if not isinstance(file, KeyFile):
+        return None
+    with naming("restore the key file", path):
+        if _bytes_of(disk, path) is not None:
+            disk.rename(path, aside)
+            disk.sync_dir(aside.parent)
+            disk.sync_dir(data_dir)
+        replace_file(disk, path, encode(file))
+    return file
 
 
 def _bytes_of(disk: Disk, path: Path) -> bytes | None:

@@ -1,4 +1,4 @@
-"""From a passphrase to the key that seals the master keys: Argon2id, its parameters beside what it protects."""
+"""From a passphrase to the key that seals the master keys: Argon2id, its parameters beside the boxes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ MAX_LANES = 64
 
 MIN_KIB_PER_LANE = 8
 """Argon2's own lower bound (RFC 9106, section 3.1)."""
+
+
+class StretchError(Exception):
+    """This machine cannot stretch a passphrase: too little memory, or no Argon2id. Never carries it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,9 @@ def stretched(passphrase: str, how: Stretch) -> Stretched:
 
     Raises:
         ValueError: the passphrase is empty, or `how` is out of bounds.
+        StretchError: this machine cannot.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 -- as above
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id  # noqa: PLC0415 -- as above
 
     problem = how.problem() or ("" if passphrase else "the passphrase is empty")
@@ -108,14 +114,22 @@ def stretched(passphrase: str, how: Stretch) -> Stretched:
         raise ValueError(problem)
     # Keyboards differ in how they compose an accented letter.
     text = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
-    kdf = Argon2id(
-        salt=how.salt,
-        length=KEY_BYTES,
-        iterations=how.iterations,
-        lanes=how.lanes,
-        memory_cost=how.memory_kib,
-    )
-    return Stretched(how, kdf.derive(text))
+    try:
+        kdf = Argon2id(
+            salt=how.salt,
+            length=KEY_BYTES,
+            iterations=how.iterations,
+            lanes=how.lanes,
+            memory_cost=how.memory_kib,
+        )
+        secret = kdf.derive(text)
+    except MemoryError:
+        raise StretchError(
+            f"stretching the passphrase takes {how.memory_kib} KiB, and there is less"
+        ) from None
+    except UnsupportedAlgorithm:
+        raise StretchError("the cryptography library here has no Argon2id") from None
+    return Stretched(how, secret)
 
 
 def _bound(key_id: str) -> bytes:

@@ -10,15 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from store.keys import keyfile
-from store.keys.keychain import KeyChoiceRefused
 from store.keys.keyfile import EntryState, KeyEntry, KeyFile, check_of
 from store.keys.passphrase import KEY_BYTES
-from store.outcomes import LockedKey
+from store.keys.states import KeyChoiceRefused
+from store.outcomes import LockedKey, MissingKey
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from store.keys.keychain import Keychain
+
+_ROTATE = "rotate the keys"
 
 
 def begin(keychain: Keychain) -> str:
@@ -30,13 +32,19 @@ def begin(keychain: Keychain) -> str:
     """
     keychain.active()
     with keychain.changing() as file:
-        known = _known(keychain, file)
-        if keychain.incoming_id:
-            return keychain.incoming_id
+        known, secrets = _known(keychain, file), keychain.secrets()
+        keys = known.keys
+        if incoming := known.id_of(EntryState.INCOMING):
+            if incoming in secrets:
+                return incoming
+            # The keyring lost it. Files may name it, beside one that is there: it stays on the list.
+            keys = _moved(keys, {EntryState.INCOMING: EntryState.RETIRED})
+        if len(keys) >= keyfile.MAX_KEYS:
+            raise KeyChoiceRefused(f"there are {len(keys)} keys already", "Forget keys that no file names.")
         secret = keychain.entropy(KEY_BYTES)
         key_id = keychain.entropy(keyfile.ID_DIGITS // 2).hex()
-        keys = (*known.keys, KeyEntry(key_id, EntryState.INCOMING, check_of(key_id, secret)))
-        secrets = {**keychain.secrets(), key_id: secret}
+        keys = (*keys, KeyEntry(key_id, EntryState.INCOMING, check_of(key_id, secret)))
+        secrets[key_id] = secret
         keychain.store(keychain.protected(known.protection, keys, secrets), secrets)
         return key_id
 
@@ -45,15 +53,21 @@ def finish(keychain: Keychain) -> str | None:
     """Make the incoming key the active one; return the id of the one that retires, None if there is none.
 
     To be called when every file names the incoming key.
+
+    Raises:
+        LockedKey: the keys are not unlocked.
+        MissingKey: the keyring lost the incoming key; `begin` makes another.
+        Busy, DiskError: as `Keychain.choose`.
     """
     with keychain.changing() as file:
         known = _known(keychain, file)
-        if not keychain.incoming_id:
+        incoming, old = known.id_of(EntryState.INCOMING), known.id_of(EntryState.ACTIVE)
+        if incoming is None:
             return None
-        old = keychain.active_id
+        if keychain.key(incoming) is None:
+            raise MissingKey(_ROTATE, None, f"key {incoming} is not in the keyring")
         becomes = {EntryState.INCOMING: EntryState.ACTIVE, EntryState.ACTIVE: EntryState.RETIRED}
-        keys = tuple(replace(entry, state=becomes.get(entry.state, entry.state)) for entry in known.keys)
-        keychain.store(replace(known, keys=keys), keychain.secrets())
+        keychain.store(replace(known, keys=_moved(known.keys, becomes)), keychain.secrets())
         return old
 
 
@@ -77,5 +91,9 @@ def forget(keychain: Keychain, key_id: str, named_elsewhere: Collection[str]) ->
 
 def _known(keychain: Keychain, file: KeyFile | None) -> KeyFile:
     if file is None:
-        raise LockedKey("rotate the keys", None, keychain.why)
+        raise LockedKey(_ROTATE, None, keychain.why)
     return file
+
+
+def _moved(keys: tuple[KeyEntry, ...], becomes: dict[EntryState, EntryState]) -> tuple[KeyEntry, ...]:
+    return tuple(replace(entry, state=becomes.get(entry.state, entry.state)) for entry in keys)

@@ -56,7 +56,11 @@ class Vault(Protocol):
     """Keeps short secrets by name."""
 
     def usable(self) -> str | None:
-        """Return None, or why it must not be used, in words."""
+        """Return None, or why it must not be used, in words.
+
+        Raises:
+            VaultError: that cannot be told now.
+        """
 
     def get(self, name: str) -> str | None:
         """Return a secret, None if there is none of that name.
@@ -110,55 +114,54 @@ class KeyringVault:
         self._lock = threading.Lock()
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._under_way: dict[tuple[str, ...], _Job] = {}
+        self._under_way: dict[str, _Job] = {}  # those whose answer several callers may share
         self._backend: KeyringBackend | None = None
 
     def usable(self) -> str | None:
         """Return None, or why this machine's keyring must not be used."""
-        try:
-            return self._asked("look for the keyring", ("usable",), self._refusal)
-        except VaultError as exc:
-            return str(exc)
+        return self._asked("look for the keyring", self._refusal, shared="usable")
 
     def get(self, name: str) -> str | None:
         """Return a secret."""
-        return self._asked("read from the keyring", ("get", name), lambda: self._get(name))
+        return self._asked("read from the keyring", lambda: self._get(name), shared=f"get {name}")
 
     def set(self, name: str, secret: str) -> None:
         """Keep a secret."""
         if len(secret) > MAX_SECRET_CHARS:
             raise VaultUnavailable(f"{len(secret)} characters do not fit into every keyring")
-        self._asked("write to the keyring", ("set", name, secret), lambda: self._set(name, secret))
+        self._asked("write to the keyring", lambda: self._set(name, secret))
 
     def delete(self, name: str) -> None:
         """Forget a secret."""
-        self._asked("delete from the keyring", ("delete", name), lambda: self._delete(name))
+        self._asked("delete from the keyring", lambda: self._delete(name))
 
     # -- the caller's side -----------------------------------------------------------------
 
-    def _asked(self, what: str, key: tuple[str, ...], call: Callable[[], str | None]) -> str | None:
+    def _asked(self, what: str, call: Callable[[], str | None], shared: str | None = None) -> str | None:
         with self._lock:
-            job = self._under_way.get(key)
-            if job is None:
-                job = self._under_way[key] = _Job(what, call)
-                self._jobs.put(job)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="keyring", daemon=True)
+            if self._thread is None or not self._thread.is_alive():  # it does not live on in a forked child
+                self._jobs, self._under_way = SimpleQueue(), {}
+                self._thread = threading.Thread(
+                    target=self._work, args=(self._jobs,), name="keyring", daemon=True
+                )
                 self._thread.start()
-        in_time = job.done.wait(self._timeout_s)
-        with self._lock:
-            if in_time and self._under_way.get(key) is job:
-                del self._under_way[key]
-        if not in_time:
+            job = self._under_way.get(shared or "")
+            if job is None or job.done.is_set():  # an answer that nobody waited for may be an old one
+                job = _Job(what, call)
+                self._jobs.put(job)
+                if shared:
+                    self._under_way[shared] = job
+        if not job.done.wait(self._timeout_s):
             raise VaultLocked(f"no answer within {self._timeout_s:g} s; it may be asking you something")
         if job.refused is not None:
             # A new one each time: a raised exception collects tracebacks, and they the locals.
             raise type(job.refused)(*job.refused.args)
         return job.answer
 
-    def _work(self) -> None:
+    @staticmethod
+    def _work(jobs: SimpleQueue[_Job]) -> None:
         while True:
-            job = self._jobs.get()
+            job = jobs.get()
             try:
                 job.answer = job.call()
             except VaultError as exc:
@@ -212,7 +215,7 @@ def choose_backend(trusted: frozenset[str] = TRUSTED) -> KeyringBackend:
     found = keyring.get_keyring()
     members = [found]
     if name_of(found) == "keyring.backends.chainer.ChainerBackend":
-        members = list(found.backends)  # it would fall through to any of them
+        members = list(getattr(found, "backends", ()))  # it would fall through to any of them
     elif name_of(found) == "keyring.backends.fail.Keyring" and not (core.load_env() or core.load_config()):
         # It found nothing and remembers that; a keyring may have been started since.
         viable = sorted(AnyBackend.get_viable_backends(), key=lambda each: each.priority, reverse=True)

@@ -11,6 +11,7 @@ Magic and version stay where they are for ever, so that every version can say "t
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from base64 import b64decode, b64encode
@@ -51,6 +52,8 @@ MAC_BYTES = 32
 _PREFIX = struct.Struct("<8sHI")
 _CRC = struct.Struct("<I")
 _FRAME = struct.Struct("<IQ")
+
+_SOMETHING = re.compile(rb"[^\0]")
 
 FRAME_BYTES = _FRAME.size
 MIN_BOX_BYTES = TAG_BYTES + 1
@@ -204,26 +207,32 @@ def read_header(data: bytes) -> Header | HeaderProblem:
 def read_head(data: bytes) -> Head | HeaderProblem:
     """Return the head of a file and where its parts stand. Never raises."""
     if len(data) < _PREFIX.size:
-        return _corrupt("too short")
+        return HeaderProblem(Outcome.CORRUPT, "too short")
     magic, version, size = _PREFIX.unpack_from(data)
     if magic != MAGIC:
-        return _corrupt("not a sealed file")
+        return HeaderProblem(Outcome.CORRUPT, "not a sealed file")
     if version != VERSION:
-        as_ours = _PREFIX.pack(MAGIC, VERSION, size) + data[_PREFIX.size :]
-        if version < VERSION or isinstance(read_head(as_ours), Head):
-            return _corrupt("its version number is damaged")
+        as_ours = _head(_PREFIX.pack(MAGIC, VERSION, size) + data[_PREFIX.size :], size)
+        if version < VERSION or isinstance(as_ours, Head):
+            return HeaderProblem(Outcome.CORRUPT, "its version number is damaged")
         return HeaderProblem(Outcome.TOO_NEW, f"format {version}; this version reads up to {VERSION}")
-    if size > MAX_HEADER_BYTES:
-        return _corrupt("its header claims to be too large")
+    head = _head(data, size)
+    return head if isinstance(head, Head) else HeaderProblem(Outcome.CORRUPT, head)
+
+
+def _head(data: bytes, size: int) -> Head | str:
+    """Return the head of a file of this version, or what is wrong with it."""
     ends = _PREFIX.size + size
     begins = ends + _CRC.size + MAC_BYTES
+    if size > MAX_HEADER_BYTES:
+        return "its header claims to be too large"
     if len(data) < begins:
-        return _corrupt("cut off in its header")
+        return "cut off in its header"
     if zlib.crc32(data[:ends]) != _CRC.unpack_from(data, ends)[0]:
-        return _corrupt("its header is damaged")
+        return "its header is damaged"
     header = _parsed(data[_PREFIX.size : ends])
     if header is None:
-        return _corrupt("its header makes no sense")
+        return "its header makes no sense"
     return Head(header, data[: ends + _CRC.size], data[ends + _CRC.size : begins], begins)
 
 
@@ -231,10 +240,6 @@ def fields_of(head: Head) -> dict[str, Json]:
     """Return the JSON object of a head that was read, with fields this version does not know."""
     fields: dict[str, Json] = json.loads(head.covered[_PREFIX.size : -_CRC.size])
     return fields
-
-
-def _corrupt(detail: str) -> HeaderProblem:
-    return HeaderProblem(Outcome.CORRUPT, detail)
 
 
 def _parsed(text: bytes) -> Header | None:
@@ -339,9 +344,8 @@ def _frame_with(data: bytes, offset: int, high: bytes, lowest: int, highest: int
         if frame and lowest <= frame.number <= highest:
             return frame
         if not any(data[place - before : place + len(high)]):
-            # Within zeros: no record begins before the last few of them.
-            rest = data[place : place + MAX_BOX_BYTES]
-            zeros = len(rest) - len(rest.lstrip(b"\0"))
-            place += max(0, zeros - FRAME_BYTES)
+            # Zeros, perhaps many: no record begins before the last few of them.
+            something = _SOMETHING.search(data, place)
+            place = max(place, (something.start() if something else len(data)) - FRAME_BYTES)
         place = data.find(high, place + 1)
     return None

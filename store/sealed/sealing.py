@@ -11,33 +11,26 @@ acknowledged the missing ones has to remember their number elsewhere.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import struct
-import zlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from store.outcomes import Corrupt, MissingKey, Outcome, Reordered, SessionError, TooNew, WrongKey
+from store.sealed.boxes import KEY_BYTES, NO_TAG, NONCE_BYTES, Box, mac_of, sealed_key, unsealed_key
 from store.sealed.envelope import (
     FRAME_BYTES,
     MAX_NUMBER,
-    MAX_PLAINTEXT_BYTES,
     MAX_WRAPS,
     MIN_BOX_BYTES,
     TAG_BYTES,
-    VERSION,
     FileIdentity,
-    Frame,
     Head,
     Header,
     HeaderProblem,
     Json,
-    Kind,
     Named,
     Wrap,
-    canonical,
     covered_bytes,
     fields_of,
     frame_at,
@@ -55,19 +48,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 Entropy: TypeAlias = "Callable[[int], bytes]"
 KeyOf: TypeAlias = "Callable[[str], MasterKey | None]"
 
-KEY_BYTES = 32
-NONCE_BYTES = 12
-COMPRESSION_LEVEL = 1
-SMALL_BYTES = 96
-"""Shorter than this, zlib's own bytes eat what it saves."""
-
-_NO_TAG = bytes(TAG_BYTES)
-_PLAIN, _DEFLATED = b"\0", b"\1"
 _WHAT = "open a sealed file"
 _TRIES = 1024
 """How many orders are tried before a false record is called damaged instead of reordered."""
@@ -148,9 +131,7 @@ def seal_snapshot(
     """
     file_key = entropy(KEY_BYTES)
     head = _new_head(identity, about, keys, file_key, entropy)
-    packed = _packed(plaintext)
-    box = _gcm(file_key).encrypt(_nonce(0), packed, _bound(identity, 0, _NO_TAG, final=True))
-    return head + frame_bytes(0, box)
+    return head + frame_bytes(0, Box(file_key, identity).seal(0, plaintext, NO_TAG, final=True))
 
 
 class LogWriter:
@@ -184,9 +165,8 @@ class LogWriter:
         file_key = entropy(KEY_BYTES)
         self.next_number = first
         self.header = _new_head(identity, about, keys, file_key, entropy)
-        self._identity = identity
-        self._gcm = _gcm(file_key)
-        self._tag = _NO_TAG
+        self._box = Box(file_key, identity)
+        self._tag = NO_TAG
 
     def seal(self, number: int, plaintext: bytes) -> bytes:
         """Return the record with the next number.
@@ -196,10 +176,8 @@ class LogWriter:
         """
         if number != self.next_number or number > MAX_NUMBER:
             raise ValueError(f"record {number}, but {self.next_number} is next")
-        packed = _packed(plaintext)
+        box = self._box.seal(number, plaintext, self._tag, final=False)
         self.next_number += 1
-        bound = _bound(self._identity, number, self._tag, final=False)
-        box = self._gcm.encrypt(_nonce(number), packed, bound)
         self._tag = box[-TAG_BYTES:]
         return frame_bytes(number, box)
 
@@ -227,7 +205,7 @@ def rewrap(
     if not 1 <= len(kept) <= MAX_WRAPS:
         raise ValueError(f"{len(kept)} master keys")
     covered = covered_bytes({**fields_of(head), "wraps": wrap_fields(kept)})
-    return covered + _mac(file_key, covered) + data[head.size :]
+    return covered + mac_of(file_key, covered) + data[head.size :]
 
 
 # -- reading ---------------------------------------------------------------------------
@@ -259,8 +237,8 @@ def open_snapshot(data: bytes, expected: Named, key_of: KeyOf, *, path: Path | N
     frame = frame_at(data, head.size)
     if frame is None or frame.end != len(data) or frame.number != 0:
         raise Corrupt(_WHAT, path, "its length is not what was written")
-    bound = _bound(head.header.identity, 0, _NO_TAG, final=True)
-    plaintext = _unboxed(_gcm(file_key), data, frame, bound)
+    box = Box(file_key, head.header.identity)
+    plaintext = box.open(0, data[frame.start : frame.end], NO_TAG, final=True)
     if plaintext is None:
         raise Corrupt(_WHAT, path, "its contents are damaged")
     return Opened(head.header, plaintext)
@@ -276,42 +254,38 @@ def read_log(data: bytes, expected: Named, key_of: KeyOf, *, path: Path | None =
     first = _first(head.header.about)
     if first is None:
         raise Corrupt(_WHAT, path, "its first number is missing")
-    gcm, identity = _gcm(file_key), head.header.identity
+    box = Box(file_key, head.header.identity)
     records: list[LogRecord] = []
-    good, tag, number = head.size, _NO_TAG, first
-    while frame := frame_at(data, good):
-        plaintext = None
-        if frame.number == number:
-            plaintext = _unboxed(gcm, data, frame, _bound(identity, number, tag, final=False))
+    good, tag, number = head.size, NO_TAG, first
+    while (frame := frame_at(data, good)) and frame.number == number:
+        plaintext = box.open(number, data[frame.start : frame.end], tag, final=False)
         if plaintext is None:
             break
         records.append(LogRecord(number, plaintext, frame.end))
         good, tag, number = frame.end, data[frame.end - TAG_BYTES : frame.end], number + 1
-    if good == len(data):
-        return LogRead(head.header, tuple(records), good, Ending.CLEAN)
-    ending, outcome = Ending.TORN, None
-    stray = _stray(data, good, first, number)
-    if stray:
-        ending, outcome = Ending.DAMAGED, Outcome.CORRUPT
-        tags = (data[frame.end - TAG_BYTES : frame.end] for frame in frames_from(data, head.size))
-        if _is_true(gcm, data, stray, identity, [_NO_TAG, *tags][:_TRIES]):
-            outcome = Outcome.REORDERED
+    ending: Ending = Ending.CLEAN
+    outcome: Outcome | None = None
+    if good < len(data):
+        ending, outcome = _ending(box, data, begins=head.size, good=good, first=first, number=number)
     return LogRead(head.header, tuple(records), good, ending, outcome)
 
 
-def _stray(data: bytes, good: int, first: int, number: int) -> Frame | None:
-    """Return what looks like a record where none, or another one, is expected."""
+def _ending(
+    box: Box, data: bytes, *, begins: int, good: int, first: int, number: int
+) -> tuple[Ending, Outcome | None]:
+    """Tell a torn end, where record `number` should be, from damage and from another order."""
     highest = min(number + (len(data) - good) // (FRAME_BYTES + MIN_BOX_BYTES), MAX_NUMBER)
     here = frame_at(data, good)
-    if here and first <= here.number <= highest and here.number != number:
-        return here
-    return later_frame(data, good + 1, number + 1, highest) if highest > number else None
-
-
-def _is_true(gcm: AESGCM, data: bytes, frame: Frame, identity: FileIdentity, tags: Sequence[bytes]) -> bool:
-    """Tell whether the record was sealed for this file, behind any of the records that are in it."""
-    bounds = (_bound(identity, frame.number, tag, final=False) for tag in tags)
-    return any(_unboxed(gcm, data, frame, bound) is not None for bound in bounds)
+    if here and here.number != number and first <= here.number <= highest:
+        # It may have been sealed behind any of the records that are here.
+        tags = [NO_TAG, *(data[frame.end - TAG_BYTES : frame.end] for frame in frames_from(data, begins))]
+        sealed = data[here.start : here.end]
+        if any(box.open(here.number, sealed, tag, final=False) is not None for tag in tags[:_TRIES]):
+            return Ending.DAMAGED, Outcome.REORDERED
+        return Ending.DAMAGED, Outcome.CORRUPT
+    if highest > number and later_frame(data, good + 1, number + 1, highest):
+        return Ending.DAMAGED, Outcome.CORRUPT
+    return Ending.TORN, None
 
 
 # -- heads -----------------------------------------------------------------------------
@@ -329,7 +303,7 @@ def _new_head(
         raise ValueError(problem or f"{len(keys)} master keys")
     wraps = tuple(_wrapped(identity, file_key, key, entropy) for key in keys)
     covered = covered_bytes(header_fields(Header(identity, about, wraps)))
-    return covered + _mac(file_key, covered)
+    return covered + mac_of(file_key, covered)
 
 
 def _opened_head(data: bytes, expected: Named, key_of: KeyOf, path: Path | None) -> tuple[Head, bytes]:
@@ -361,10 +335,10 @@ def _file_key(head: Head, key_of: KeyOf, path: Path | None) -> bytes:
         if key is None:
             continue
         tried.append(wrap.key)
-        file_key = _unwrapped(identity, wrap, key)
+        file_key = unsealed_key(identity, wrap.box, wrap.key, key.secret)
         if file_key is None:
             continue
-        if not hmac.compare_digest(_mac(file_key, head.covered), head.mac):
+        if not hmac.compare_digest(mac_of(file_key, head.covered), head.mac):
             raise Corrupt(_WHAT, path, "its header was changed")
         return file_key
     if tried:
@@ -373,20 +347,7 @@ def _file_key(head: Head, key_of: KeyOf, path: Path | None) -> bytes:
 
 
 def _wrapped(identity: FileIdentity, file_key: bytes, key: MasterKey, entropy: Entropy) -> Wrap:
-    nonce = entropy(NONCE_BYTES)
-    return Wrap(key.id, nonce + _gcm(key.secret).encrypt(nonce, file_key, _wrap_bound(identity, key.id)))
-
-
-def _unwrapped(identity: FileIdentity, wrap: Wrap, key: MasterKey) -> bytes | None:
-    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 -- costs 9 ms, paid when first used
-
-    if len(wrap.box) != NONCE_BYTES + KEY_BYTES + TAG_BYTES:
-        return None
-    nonce, box = wrap.box[:NONCE_BYTES], wrap.box[NONCE_BYTES:]
-    try:
-        return _gcm(key.secret).decrypt(nonce, box, _wrap_bound(identity, wrap.key))
-    except InvalidTag:
-        return None
+    return Wrap(key.id, sealed_key(identity, file_key, key.id, key.secret, entropy(NONCE_BYTES)))
 
 
 def _first(about: dict[str, Json]) -> int | None:
@@ -394,93 +355,3 @@ def _first(about: dict[str, Json]) -> int | None:
     if isinstance(first, bool) or not isinstance(first, int) or not 0 <= first <= MAX_NUMBER:
         return None
     return first
-
-
-# -- cryptography ----------------------------------------------------------------------
-
-
-def _gcm(key: bytes) -> AESGCM:
-    from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415 -- 9 ms, paid when first used
-        AESGCM,
-    )
-
-    return AESGCM(key)
-
-
-def _mac(file_key: bytes, covered: bytes) -> bytes:
-    return hmac.digest(hmac.digest(file_key, b"header", hashlib.sha256), covered, hashlib.sha256)
-
-
-def _nonce(number: int) -> bytes:
-    """Return the record's nonce: the file key is new, and numbers only grow."""
-    return struct.pack("<IQ", 0, number)
-
-
-def _identity_bytes(identity: FileIdentity) -> bytes:
-    return canonical([VERSION, identity.kind.value, identity.session, identity.generation, identity.file])
-
-
-def _bound(identity: FileIdentity, number: int, tag: bytes, *, final: bool) -> bytes:
-    """Return what a record is bound to: where it belongs and what stands before it."""
-    return _identity_bytes(identity) + struct.pack("<Q16sB", number, tag, final)
-
-
-def _wrap_bound(identity: FileIdentity, key_id: str) -> bytes:
-    return canonical(["wrap", key_id]) + _identity_bytes(identity)
-
-
-def _unboxed(gcm: AESGCM, data: bytes, frame: Frame, bound: bytes) -> bytes | None:
-    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 -- costs 9 ms, paid when first used
-
-    try:
-        packed = gcm.decrypt(_nonce(frame.number), data[frame.start : frame.end], bound)
-    except InvalidTag:
-        return None
-    return _unpacked(packed)
-
-
-# -- packing ---------------------------------------------------------------------------
-
-
-def _packed(plaintext: bytes) -> bytes:
-    if len(plaintext) > MAX_PLAINTEXT_BYTES:
-        raise ValueError(f"{len(plaintext)} bytes, of {MAX_PLAINTEXT_BYTES} allowed")
-    if len(plaintext) >= SMALL_BYTES:
-        deflated = zlib.compress(plaintext, COMPRESSION_LEVEL)
-        if len(deflated) < len(plaintext):
-            return _DEFLATED + deflated
-    return _PLAIN + plaintext
-
-
-def _unpacked(packed: bytes) -> bytes | None:
-    """Return what was packed; None if that would be too much, or it was not packed here."""
-    how, rest = packed[:1], packed[1:]
-    if how == _PLAIN:
-        return rest if len(rest) <= MAX_PLAINTEXT_BYTES else None
-    if how != _DEFLATED:
-        return None
-    inflating = zlib.decompressobj()
-    try:
-        plaintext = inflating.decompress(rest, MAX_PLAINTEXT_BYTES + 1)
-    except zlib.error:
-        return None
-    whole = inflating.eof and not inflating.unused_data
-    return plaintext if whole and len(plaintext) <= MAX_PLAINTEXT_BYTES else None
-
-
-__all__ = [
-    "Ending",
-    "Entropy",
-    "FileIdentity",
-    "Kind",
-    "LogRead",
-    "LogRecord",
-    "LogWriter",
-    "MasterKey",
-    "Opened",
-    "open_snapshot",
-    "peek",
-    "read_log",
-    "rewrap",
-    "seal_snapshot",
-]
