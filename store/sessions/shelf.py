@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from store.directories import Directories
 from store.documents import dump, merge, new_document
 from store.errors import StoreError, naming
-from store.outcomes import Corrupt, RolledBack
+from store.outcomes import Busy, Corrupt, RolledBack
 from store.replace import PART, replace_file
 from store.sealed import FileIdentity, Kind, peek, seal_snapshot
 from store.sessions.lease import Lease, Owner, read_owner
@@ -158,10 +158,13 @@ class Sessions:
         """Begin a session. It is on disk with its first edit, or when it is first saved.
 
         Raises:
-            Busy: another process begins it just now.
+            Busy: another process begins it just now, or has just begun it.
             DiskError: the disk refused.
         """
         lease = self._lease(session)
+        if any(name.startswith(f"{session}-") for name in self._names(self.places.sessions)):
+            lease.release()
+            raise Busy("begin the session", self.places.sessions, "there is one of that id already")
         state = new_document(session, image, endpoint, self._wall())
         recovered = Recovered(state, Receipt(session))
         return Session(self._tools, recovered, lease, {"image": image, "endpoint": endpoint, **about})
@@ -338,6 +341,15 @@ class Sessions:
 
     def _key_of(self, key_id: str) -> Any:
         return self.keychain.key(key_id)
+
+    def lease(self, session: str) -> Lease:
+        """Take the right to write a session, for upkeep that is no editing.
+
+        Raises:
+            Busy: another process has it open.
+            DiskError: the disk refused.
+        """
+        return self._lease(session)
 
     def _lease(self, session: str) -> Lease:
         if not is_session_id(session):
