@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from store.directories import Directories
 from store.documents import dump, merge, new_document
 from store.errors import StoreError, naming
-from store.outcomes import Corrupt, RolledBack
+from store.outcomes import Busy, Corrupt, RolledBack
 from store.replace import PART, replace_file
 from store.sealed import FileIdentity, Kind, peek, seal_snapshot
 from store.sessions.lease import Lease, Owner, read_owner
@@ -358,6 +358,15 @@ class Sessions:
 
     def _key_of(self, key_id: str) -> Any:
         return self.keychain.key(key_id)
+
+    def lease(self, session: str) -> Lease:
+        """Take the right to write a session, for upkeep that is no editing.
+
+        Raises:
+            Busy: another process has it open.
+            DiskError: the disk refused.
+        """
+        return self._lease(session)
 
     def _lease(self, session: str) -> Lease:
         if not is_session_id(session):
