@@ -14,10 +14,11 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from confinement import die_with_parent
@@ -55,7 +56,7 @@ class Workload(Protocol):
         rests: whether opening a directory that needs no recovery leaves its files as they are.
         unsynced: names of files that are not made durable, on purpose.
         canaries: bytes that must not be in any file.
-        needless: syncs (see `wrapped_disks.site`) whose absence no power cut of one process shows, and why.
+        needless: syncs (see `wrapped_disks.site`, without the number) whose absence no power cut shows, and why.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Workload(Protocol):
     rests: bool
     unsynced: frozenset[str]
     canaries: tuple[bytes, ...]
-    needless: dict[str, str]
+    needless: Mapping[str, str]
 
     def open(self, data_dir: Path, disk: Disk) -> Work:
         """Go on with what is there; recover first, if need be. Raises StoreError or OSError as the store does."""
@@ -134,7 +135,12 @@ class HistoryWorkload:
     rests = True
     unsynced = frozenset({"reserve"})
     canaries: tuple[bytes, ...] = ()
-    needless: dict[str, str] = {}
+    needless: Mapping[str, str] = MappingProxyType(
+        {
+            "segments Shelf.mend sync": "a tail that comes back is put away again, as the copy that is there; "
+            "and whoever builds on what stands before it settles it first"
+        }
+    )
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
@@ -209,7 +215,7 @@ class ReplacementWorkload:
     rests = True
     unsynced = frozenset({"document.part"})
     canaries: tuple[bytes, ...] = ()
-    needless: dict[str, str] = {}
+    needless: Mapping[str, str] = MappingProxyType({})
 
     def open(self, data_dir: Path, disk: Disk) -> ReplacementWork:
         """Make the directory and the one it is in, if they are not there."""
