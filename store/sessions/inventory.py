@@ -157,8 +157,8 @@ def recovery_of(sessions: Sessions, session: str) -> Recovery:
     files = stored(sessions, session)
     if files and all(each.archived for each in files):
         places = PlacesOfArchive(sessions.places.data_dir)
-        with naming("read the archive", places.sessions, reading=True):
-            return Recovery(sessions.directories, places, session, sessions.keychain.key)
+        names = names_in(sessions, places.sessions)
+        return Recovery(sessions.directories, places, session, sessions.keychain.key, names)
     return sessions.recovery(session)
 
 
