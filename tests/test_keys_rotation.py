@@ -360,7 +360,7 @@ def test_the_first_choice_can_be_cut_short(protection: Protection) -> None:
         dying = Dying(disk, at)
         keys = None
         try:
-            keys = Keychain.open(HOME, dying, WatchedVault(kept, dying.count), cost=CHEAP)  # type: ignore[arg-type]  # counts
+            keys = Keychain.open(HOME, dying, WatchedVault(kept, dying.count), cost=CHEAP)
             keys.choose(protection, WORDS)
         except Death:
             pass
