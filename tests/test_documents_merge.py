@@ -157,6 +157,17 @@ def test_the_same_sides_merge_the_same(sides: tuple[State, State, State]) -> Non
     assert [dump(side) for side in sides] == before
 
 
+@given(histories(), st.lists(edits(), max_size=6))
+def test_the_result_can_be_edited_by_itself(sides: tuple[State, State, State], more: list[Edit]) -> None:
+    """Going on with it changes neither side, also where one was taken as it is."""
+    for base, ours, theirs in (sides, (sides[0], sides[0], sides[2]), (sides[0], sides[1], sides[0])):
+        before = [dump(side) for side in sides]
+        state = merge(base, ours, theirs, AT).state
+        for edit in more:
+            apply(state, check(edit))
+        assert [dump(side) for side in sides] == before
+
+
 @given(histories())
 def test_decisions_are_recorded(sides: tuple[State, State, State]) -> None:
     """At the end of the merges, after those that were there."""
