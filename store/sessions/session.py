@@ -236,21 +236,25 @@ class Session:
         self._check_open()
         state, revision, batch = self._taken()
         try:
-            if self._snapshot_due and (batch or sync):
+            if self._snapshot_due and (sync or revision > self._written):
                 self._snapshot(state, revision, batch)
             elif batch:
                 self._append(revision, batch)
             if sync:
                 self._sync(state, revision)
         except OSError as problem:
-            self._leave_log()
-            self._snapshot_due = True
+            self._give_up_log()
             raise disk_error("save the session", self._tools.places.sessions, problem) from problem
         except BaseException:  # interrupted, or no key: what was taken is in the state, and goes with it
-            self._leave_log()
-            self._snapshot_due = True
+            self._give_up_log()
             raise
         return revision
+
+    def _give_up_log(self) -> None:
+        """Go on in a new generation: only what was saved before is known to be anywhere."""
+        self._leave_log()
+        self._snapshot_due = True
+        self._written = min(self._written, self._saved)
 
     def _taken(self) -> tuple[State, int, list[Edit]]:
         with self._lock:
@@ -358,12 +362,14 @@ class Session:
             look: Recovery | None = None
             disk, places = self._tools.directories.disk, self._tools.places
             names = disk.listing(places.sessions)
-            kept = 0
+            most = self._tools.limits.kept
+            kept: list[int] = []
+            gone: list[int] = []
             for generation in reversed(generations(names, self.id, Suffix.SNAPSHOT)):
                 if generation == BASE_GENERATION:
                     continue
-                if kept >= self._tools.limits.kept:
-                    self._forget(generation, names)
+                if len(kept) == most:
+                    gone.append(generation)
                     continue
                 if generation not in self._verified:
                     look = look or recovery()
@@ -371,13 +377,13 @@ class Session:
                         self._tools.directories.set_aside(places.file(self.id, generation, Suffix.SNAPSHOT))
                         continue
                     self._verified.add(generation)
-                kept += 1
-
-    def _forget(self, generation: int, names: Mapping[str, int]) -> None:
-        for suffix in (Suffix.EDITS, Suffix.SNAPSHOT):
-            path = self._tools.places.file(self.id, generation, suffix)
-            if path.name in names:
-                self._tools.directories.disk.unlink(path)
+                kept.append(generation)
+            for generation in reversed(gone):
+                disk.unlink(places.file(self.id, generation, Suffix.SNAPSHOT))
+            # By themselves, because a power cut may have taken the snapshot of a log and left the log.
+            for generation in generations(names, self.id, Suffix.EDITS):
+                if len(kept) == most and generation < kept[-1]:
+                    disk.unlink(places.file(self.id, generation, Suffix.EDITS))
 
     def _check_open(self) -> None:
         if not self._lease.held:
