@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from store.directories import Directories
 from store.documents import dump, merge, new_document
 from store.errors import StoreError, naming
-from store.outcomes import Busy, Corrupt, RolledBack
+from store.outcomes import Corrupt, Outcome, RolledBack, SessionError
 from store.replace import PART, replace_file
 from store.sealed import FileIdentity, Kind, peek, seal_snapshot
 from store.sessions.lease import Lease, Owner, read_owner
@@ -216,29 +216,40 @@ class Sessions:
     def _opened(
         self, session: str, lease: Lease, generation: int | None, acknowledged: int, *, accept: bool
     ) -> Session:
+        self._undo_move(session)
         names = self._names(self.places.sessions)
         recovered = self.recovery(session, names).run(generation=generation)
         receipt = recovered.receipt
         behind = max(0, acknowledged - receipt.revision) if generation is None else 0
-        if behind and not receipt.findings and not accept:
+        damaged = any(each.outcome is Outcome.CORRUPT for each in receipt.findings)
+        if behind and not damaged and not accept:
             detail = f"revision {receipt.revision}, but {acknowledged} was saved"
             raise RolledBack("open the session", self.places.sessions, detail)
+        recovered.receipt = replace(
+            receipt, missing=0 if accept else behind, rolled_back=bool(behind and accept)
+        )
+        if receipt.from_format is not None and receipt.generation is not None:
+            with naming("back up the session", self.places.sessions):
+                self._back_up(session, receipt.generation, receipt.from_format)
+        opened = Session(self._tools, recovered, lease, _lasting(recovered.about))
+        if generation is not None:
+            opened.skip_to(max(acknowledged, self._last_revision(session, names)) + 1)
+        elif behind:
+            # On the medium before the damaged files leave: without them what is missing looks rolled back.
+            opened.skip_to(acknowledged)
+            opened.save()
         with naming("mend the session", self.places.sessions):
             findings = self._set_aside(recovered)
             self._sweep(session, names)
-            if receipt.from_format is not None and receipt.generation is not None:
-                self._back_up(session, receipt.generation, receipt.from_format)
-        recovered.receipt = replace(
-            receipt,
-            findings=findings,
-            missing=0 if accept else behind,
-            rolled_back=bool(behind and accept),
-        )
-        opened = Session(self._tools, recovered, lease, _lasting(recovered.about))
-        if recovered.receipt.missing or recovered.receipt.rolled_back:
-            opened.skip_to(acknowledged)
+        opened.receipt = replace(recovered.receipt, findings=findings)
         self._merge_copies(opened, names)
         return opened
+
+    def _last_revision(self, session: str, names: Iterable[str]) -> int:
+        """Return the highest revision that can be found, so that going back gives none a second time."""
+        with suppress(SessionError):
+            return self.recovery(session, names).run().receipt.revision
+        return 0
 
     def prune(self, session: Session) -> None:
         """Remove what the newest generations make superfluous."""
@@ -294,11 +305,16 @@ class Sessions:
         opened.receipt = replace(opened.receipt, merged=tuple(merged))
 
     def _merge_copy(self, opened: Session, copy: str) -> None:
-        base = self.recovery(copy).run(generation=BASE_GENERATION).state
-        theirs = self.recovery(copy).run().state
-        found = merge(base, opened.state, {**theirs, "session": opened.id}, self._wall())
-        opened.become(found.state)
-        opened.save()
+        found = self.recovery(copy).run()
+        # In the document itself, and so on the medium exactly if what was merged is.
+        joined = f"{copy}-{found.receipt.revision}"
+        if all(each.get("id") != joined for each in opened.state.get("merges", ())):
+            base = self.recovery(copy).run(generation=BASE_GENERATION).state
+            sides = [{**state, "session": opened.id} for state in (base, found.state)]
+            state = merge(sides[0], opened.state, sides[1], self._wall()).state
+            record = {"id": joined, "at": self._wall(), "path": [], "action": "joined"}
+            opened.become({**state, "merges": [*state.get("merges", ()), record]})
+            opened.save()
         self._put_away(copy)
 
     # -- putting away ----------------------------------------------------------------------
@@ -327,14 +343,29 @@ class Sessions:
     def _put_away(self, session: str) -> None:
         self._move(session, self.places.sessions, self.places.archive)
 
+    def _undo_move(self, session: str) -> None:
+        """Bring back what a way to or from the archive that was cut short left there."""
+        if any((f := parse(name)) and f.session == session for name in self._names(self.places.sessions)):
+            self._move(session, self.places.archive, self.places.sessions)
+
     def _move(self, session: str, source: Path, target: Path) -> None:
+        files = sorted(
+            (file for name in self._names(source) if (file := parse(name)) and file.session == session),
+            key=lambda file: (file.generation, file.suffix is Suffix.EDITS),
+        )
+        if not files:
+            return
         with naming("move the session", source):
             self.directories.make(target)
             self.directories.sync_names()
-            files = sorted(f for name in self._names(source) if (f := parse(name)) and f.session == session)
-            # Snapshots last, the newest at the very end: until then the session is found where it was.
-            for file in sorted(files, key=lambda each: (each.suffix is Suffix.SNAPSHOT, each.generation)):
-                self._disk.rename(source / file.name, target / file.name)
+            there = self._names(target)
+            # The newest snapshot and its log are the last to leave the sessions and the first to come back,
+            # and the log is never missing beside it: whoever looks meanwhile finds the last state, or none.
+            for file in files if source == self.places.sessions else reversed(files):
+                if file.name in there:  # somebody put it there by hand; neither may go
+                    self.directories.set_aside(source / file.name)
+                else:
+                    self._disk.rename(source / file.name, target / file.name)
             self._disk.sync_dir(target)
             self._disk.sync_dir(source)
 
