@@ -12,6 +12,7 @@ from store.errors import StoreError, naming
 from store.outcomes import Corrupt, Outcome, RolledBack, SessionError
 from store.replace import PART, replace_file
 from store.sealed import FileIdentity, Kind, peek, seal_snapshot
+from store.sessions.archive import belongs, move
 from store.sessions.lease import Lease, Owner, read_owner
 from store.sessions.limits import SessionLimits
 from store.sessions.names import (
@@ -345,29 +346,14 @@ class Sessions:
 
     def _undo_move(self, session: str) -> None:
         """Bring back what a way to or from the archive that was cut short left there."""
-        if any((f := parse(name)) and f.session == session for name in self._names(self.places.sessions)):
+        if any(belongs(name, session) for name in self._names(self.places.sessions)):
             self._move(session, self.places.archive, self.places.sessions)
 
     def _move(self, session: str, source: Path, target: Path) -> None:
-        files = sorted(
-            (file for name in self._names(source) if (file := parse(name)) and file.session == session),
-            key=lambda file: (file.generation, file.suffix is Suffix.EDITS),
-        )
-        if not files:
-            return
-        with naming("move the session", source):
-            self.directories.make(target)
-            self.directories.sync_names()
-            there = self._names(target)
-            # The newest snapshot and its log are the last to leave the sessions and the first to come back,
-            # and the log is never missing beside it: whoever looks meanwhile finds the last state, or none.
-            for file in files if source == self.places.sessions else reversed(files):
-                if file.name in there:  # somebody put it there by hand; neither may go
-                    self.directories.set_aside(source / file.name)
-                else:
-                    self._disk.rename(source / file.name, target / file.name)
-            self._disk.sync_dir(target)
-            self._disk.sync_dir(source)
+        names = [name for name in self._names(source) if belongs(name, session)]
+        if names:
+            with naming("move the session", source):
+                move(self.directories, names, source, target, newest_first=target == self.places.sessions)
 
     # -- taking over -----------------------------------------------------------------------
 
