@@ -1,4 +1,4 @@
-"""Moving a session's files to the archive and back, so that a crash on the way leaves all of it to be found."""
+"""Moving a session to the archive and back, so that a crash on the way leaves all of it to be found."""
 
 from __future__ import annotations
 

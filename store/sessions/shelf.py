@@ -437,7 +437,8 @@ class Sessions:
         """Remove files that were never whole: their writer died, and nobody else may write this session."""
         for name in names:
             if name.startswith(session) and name.endswith(PART) and not name.endswith(TAKEOVER + PART):
-                self._disk.unlink(self.places.sessions / name)
+                with suppress(FileNotFoundError):  # a backup or a snapshot was just made by that name
+                    self._disk.unlink(self.places.sessions / name)
 
     def _back_up(self, session: str, generation: int, from_format: int) -> None:
         """Keep the last snapshot of an older format before anything newer is written."""

@@ -13,6 +13,7 @@ from crash_states import DATA, RecordingDisk, media
 from shelves import OWNER, SID, begun, typed
 from simulations.virtual.disk import VirtualDisk
 from simulations.virtual.medium import Medium
+from store.credentials import Credentials, Token
 from store.disk import Disk
 from store.documents import Edit, State, dump, load, merge
 from store.errors import StoreError
@@ -50,12 +51,18 @@ class Promise:
         texts: what stands in workspaces, wherever it is by now.
         vault: the entries of the keyring.
         passphrases: one of these opens the keys.
+        gone: what no file may hold any more.
+        places: where a session has to be: among the sessions, or in the archive, and not in both.
+        token: what the credentials hold.
     """
 
     saved: tuple[tuple[str, int], ...] = ()
     texts: frozenset[str] = frozenset()
     vault: tuple[tuple[str, str], ...] = ()
     passphrases: tuple[str, ...] = ()
+    gone: frozenset[bytes] = frozenset()
+    places: tuple[tuple[str, str], ...] = ()
+    token: str = ""
 
 
 class RecordingVault(MemoryVault):
@@ -82,7 +89,9 @@ class World:
 
     Attributes:
         history: each session's document at every revision it had, as bytes.
-        born_of: documents that a merge may begin with: the base, and either side at each revision.
+        base: what a private copy began with; from then on merged documents are states of the session, too.
+        precious: bytes that have to stand in some file, whatever happens.
+        seam: what the processes have for a disk, if it is not `disk` itself.
     """
 
     disk: RecordingDisk
@@ -90,6 +99,8 @@ class World:
     promise: Promise = field(default_factory=Promise)
     history: dict[str, dict[int, bytes]] = field(default_factory=dict)
     base: State | None = None
+    precious: tuple[bytes, ...] = ()
+    seam: Disk | None = None
     seeds: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
@@ -107,7 +118,8 @@ class World:
     def process(self) -> Sessions:
         """Return what a new process begins with; the keys are chosen by the first."""
         passphrase = self.promise.passphrases[-1] if self.promise.passphrases else None
-        return process(self.disk, self.vault, self.protection, passphrase, seed=next(self.seeds))
+        disk = self.seam or self.disk
+        return process(disk, self.vault, self.protection, passphrase, seed=next(self.seeds))
 
     def note(self, session: Session) -> None:
         """Remember the document at this revision."""
@@ -217,31 +229,35 @@ class Judge:
 
     def verdict(self, promise: Promise, medium: Medium) -> str:
         """Return the first fault, or nothing."""
-        if fault := self._secrets_in(medium):
+        if fault := self._of_the_bytes(promise, medium):
             return fault
-        first = self.look(VirtualDisk(medium), promise, seed=1001)
+        vault = MemoryVault(dict(promise.vault))
+        first = self.look(VirtualDisk(medium), promise, vault, seed=1001)
         if first.fault or first.medium is None:
             return first.fault
-        if fault := lost(medium, first.medium) or self._secrets_in(first.medium):
+        if fault := lost(medium, first.medium) or self._of_the_bytes(promise, first.medium):
             return fault
         disk = VirtualDisk(first.medium)
-        second = self.look(disk, promise, seed=1002, close=True)
+        second = self.look(disk, promise, vault, seed=1002, close=True)
         if second.fault:
             return f"second opening: {second.fault}"
         if second.medium != first.medium or second.sessions != first.sessions:
             return "a second opening finds or changes something"
         closed = disk.medium()
-        third = self.look(VirtualDisk(closed), promise, seed=1003)
-        if fault := third.fault or lost(medium, closed) or self._secrets_in(closed):
+        third = self.look(VirtualDisk(closed), promise, vault, seed=1003)
+        if fault := third.fault or lost(medium, closed) or self._of_the_bytes(promise, closed):
             return f"after closing: {fault}"
         return "" if third.sessions == second.sessions else "after closing something else is found"
 
-    def look(self, disk: VirtualDisk, promise: Promise, *, seed: int, close: bool = False) -> Found:
+    def look(
+        self, disk: VirtualDisk, promise: Promise, vault: MemoryVault, *, seed: int, close: bool = False
+    ) -> Found:
         """Open everything as a program would, and hold it against what was promised."""
         found = Found()
         opened: list[Session] = []
         try:
-            sessions = self._process(disk, promise, seed)
+            sessions = self._process(disk, promise, vault, seed)
+            found.fault = _misplaced(sessions, promise) or _no_token(sessions, disk, promise)
             for session in self.world.history.keys() - {COPY}:
                 opened.append(self._opened(sessions, session, promise))
                 found.sessions[session] = (opened[-1].revision, dump(opened[-1].state))
@@ -253,9 +269,8 @@ class Judge:
             found.fault = f"opening raised {type(exc).__name__}: {exc}"
         return found
 
-    def _process(self, disk: VirtualDisk, promise: Promise, seed: int) -> Sessions:
+    def _process(self, disk: VirtualDisk, promise: Promise, vault: MemoryVault, seed: int) -> Sessions:
         def begin(passphrase: str | None) -> Sessions:
-            vault = MemoryVault(dict(promise.vault))
             return process(disk, vault, self.world.protection, passphrase, seed=seed)
 
         for passphrase in promise.passphrases[:-1]:
@@ -284,14 +299,38 @@ class Judge:
             return f"not in any workspace: {sorted(promise.texts - texts)}"
         return ""
 
-    def _secrets_in(self, medium: Medium) -> str:
+    def _of_the_bytes(self, promise: Promise, medium: Medium) -> str:
+        """Say what is wrong with the files, whatever they mean."""
         for path, data in medium.files.items():
+            if data in promise.gone:
+                return f"{path.name} is what was given up"
             if data in self._clean:
                 continue
             if CANARY.encode() in data:
                 return f"a secret stands in {path}"
             self._clean.add(data)
+        for data in self.world.precious:
+            if not any(data in each for each in medium.files.values()):
+                return "bytes that were there are gone"
         return ""
+
+
+def _misplaced(sessions: Sessions, promise: Promise) -> str:
+    there = {
+        "sessions": {each.session for each in sessions.listing() if each.readable},
+        "archive": {each.session for each in sessions.listing(archived=True)},
+    }
+    for session, place in promise.places:
+        if any((session in names) != (place == each) for each, names in there.items()):
+            return f"session {session[0]} is not in {place}, or elsewhere too"
+    return ""
+
+
+def _no_token(sessions: Sessions, disk: Disk, promise: Promise) -> str:
+    if not promise.token:
+        return ""
+    found = Credentials(DATA, disk, sessions.keychain).get("image")
+    return "" if found == Token(promise.token) else "the token is gone"
 
 
 def lost(before: Medium, after: Medium) -> str:
@@ -303,7 +342,16 @@ def lost(before: Medium, after: Medium) -> str:
     return ""
 
 
-def verdicts(world: World, judge: Judge, *, step: int) -> Iterator[str]:
-    """Judge every medium that the calls of a world may leave."""
-    for promise, medium in media(world.disk, step, words=only_words):
-        yield judge.verdict(promise, medium)
+def states(world: World, step: int) -> Iterator[tuple[Promise, Medium]]:
+    """Return every medium that the calls of a world may leave, and what was promised then."""
+    return media(world.disk, step, words=only_words)
+
+
+def recovered(world: World, promise: Promise, medium: Medium) -> World:
+    """Let a process begin on a medium, open what is there, die, and another save it: a world to be cut again."""
+    again = replace(world, disk=RecordingDisk(medium), promise=promise)
+    again.vault.entries.update(promise.vault)
+    for close in (False, True):
+        Judge(again).look(again.disk, promise, again.vault, seed=next(again.seeds), close=close)
+        again.disk.kill()
+    return again
