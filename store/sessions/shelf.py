@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from store.directories import Directories
 from store.documents import dump, merge, new_document
 from store.errors import StoreError, naming
-from store.outcomes import Busy, Corrupt, RolledBack
+from store.outcomes import Corrupt, RolledBack
 from store.replace import PART, replace_file
 from store.sealed import FileIdentity, Kind, peek, seal_snapshot
 from store.sessions.lease import Lease, Owner, read_owner
