@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from resilience.cli.doctor import Check, Finding, fail, ok, warn
@@ -33,15 +34,20 @@ REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", 
 def store_checks(data_dir: Path | None, given: Path | None) -> list[tuple[str, Check]]:
     """Every check, by name."""
     where = data_dir or default_data_dir()
+
+    @cache  # one for all, so that nobody is asked for a passphrase twice
+    def desk() -> Desk:
+        return Desk(where)
+
     return [
         ("data directory", lambda: _directory(where)),
         ("permissions", lambda: _permissions(where)),
         ("durability", lambda: _durability(where)),
         ("locks", lambda: _locks(where)),
-        ("keyring", lambda: _keyring(where)),
-        ("keys", lambda: _told("keys", lambda: _keys(Desk(where), given))),
-        ("sessions", lambda: _told("sessions", lambda: _sessions(Desk(where), given))),
-        ("journal", lambda: _told("journal", lambda: _journal(Desk(where)))),
+        ("keyring", lambda: _keyring(desk())),
+        ("keys", lambda: _told("keys", lambda: _keys(desk(), given))),
+        ("sessions", lambda: _told("sessions", lambda: _sessions(desk(), given))),
+        ("journal", lambda: _told("journal", lambda: _journal(desk()))),
     ]
 
 
@@ -195,8 +201,7 @@ def _locks(where: Path) -> Iterator[Finding]:
 # -- keys --------------------------------------------------------------------------------------
 
 
-def _keyring(where: Path) -> Iterator[Finding]:
-    desk = Desk(where)
+def _keyring(desk: Desk) -> Iterator[Finding]:
     try:
         refusal = desk.vault.usable()
     except VaultError as problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,9 @@ from resilience.cli.words import Refused, count_of
 from store import StoreError
 from store.credentials import Credentials
 from store.keys import Keychain, KeyState, Protection, VaultError
-from store.sealed import peek
-from store.sessions.inventory import key_ids, stored
+from store.sessions.inventory import files_by_key, key_ids
 from store.sessions.rotating import Rotated
 from store.sessions.rotating import rotate as rotate_keys
-from store.sessions.shelf import HEAD_BYTES
 
 NEW_OPTION = "--new-passphrase-file"
 NEW_PROMPT = "The new passphrase"
@@ -59,15 +56,6 @@ def _state_of(keychain: Keychain, key_id: str) -> str:
     return "incoming" if key_id == keychain.incoming_id else "retired"
 
 
-def _files_by_key(desk: Desk) -> Counter[str]:
-    """How many files of sessions name each key."""
-    named: Counter[str] = Counter()
-    for each in stored(desk.sessions):
-        header = peek(desk.disk.read(each.path, HEAD_BYTES))
-        named.update(wrap.key for wrap in (header.wraps if header else ()))
-    return named
-
-
 def _unknown(desk: Desk) -> list[str]:
     """Keys that files name and the key file does not know."""
     return sorted(key_ids(desk.sessions) - set(desk.keychain.key_ids))
@@ -82,7 +70,7 @@ def _keyring(desk: Desk) -> str | None:
 
 
 def _write_status(desk: Desk, keychain: Keychain, problem: StoreError | Refused | None) -> None:
-    named = _files_by_key(desk)
+    named = files_by_key(desk.sessions)
     write(
         {
             "event": "keys",
@@ -107,7 +95,7 @@ def _print_status(desk: Desk, keychain: Keychain, problem: StoreError | Refused 
     said = _SAID[keychain.protection] if keychain.protection else "not chosen yet"
     facts.add_row("protection", said)
     facts.add_row("state", Text(f"{keychain.state}: {keychain.why}"))
-    named = _files_by_key(desk)
+    named = files_by_key(desk.sessions)
     for key_id in keychain.key_ids:
         facts.add_row(
             "key", f"{key_id}  {_state_of(keychain, key_id)}, named by {count_of(named[key_id], 'file')}"
@@ -167,7 +155,8 @@ def protect(
         hint = ""
         if old is Protection.INSECURE:
             hint = " The old key stood in the clear: `resilience keys rotate` makes another."
-        return _chosen(desk, f"Now {_SAID[wanted]}.{hint}", as_json=as_json)
+        said = "The protection is insecure now." if wanted is Protection.INSECURE else f"Now {_SAID[wanted]}."
+        return _chosen(desk, said + hint, as_json=as_json)
 
     return answering(body, as_json=as_json)
 

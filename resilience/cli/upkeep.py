@@ -116,7 +116,7 @@ def _write(entry: Entry, report: Report) -> None:
 
 
 def _print(entry: Entry, report: Report) -> None:
-    said = "sound" if report.sound else "repaired" if report.repaired else "not as it should be"
+    said = "repaired" if report.repaired else "sound" if report.sound else "not as it should be"
     where = ", archived" if report.archived else ""
     click.echo(
         f"{short(report.session)}  {entry.image}{where}  {count_of(report.checked, 'file')} read: {said}"

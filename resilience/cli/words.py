@@ -16,7 +16,7 @@ ID_LETTERS_SHOWN = 8
 """Of a session's id: enough to tell any that one person has apart, and to name them on the command line."""
 
 BYTES_SHOWN = 10_000
-"""From here on thousands are enough."""
+"""From here on thousands are enough, and so on."""
 
 _KINDS: tuple[tuple[type[StoreError], str], ...] = (
     (StoreFull, Outcome.DISK_FULL),
@@ -78,9 +78,13 @@ def minute(at: float | None) -> str:
     return moment(at)[:16]
 
 
-def size(count: int) -> str:
+def size(count: float) -> str:
     """Bytes, for people."""
-    return f"{count} B" if count < BYTES_SHOWN else f"{count / 1000:,.0f} kB"
+    for unit in ("B", "kB", "MB"):
+        if count < BYTES_SHOWN:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.0f} GB"
 
 
 def short(session: str) -> str:

@@ -181,7 +181,9 @@ def unpack(data: bytes, passphrase: str | None = None, path: Path | None = None)
         raise
     except SessionError as problem:
         kinds = {TooNew: ExportTooNew, WrongKey: ExportWrongPassphrase}
-        raise kinds.get(type(problem), BadExport)(_READ, path, problem.detail) from None
+        kind = kinds.get(type(problem), BadExport)
+        detail = "the passphrase does not open it" if kind is ExportWrongPassphrase else problem.detail
+        raise kind(_READ, path, detail) from None
 
 
 def _unsealed(data: bytes, passphrase: str | None, path: Path | None) -> bytes:
