@@ -48,7 +48,9 @@ def begun(workload: Workload) -> Medium:
         work.step()
     disk.memory.kill()
     medium = disk.certain()
-    torn = {path: data + b"torn" for path, data in medium.files.items() if path.parent.name in workload.precious}
+    torn = {
+        path: data + b"torn" for path, data in medium.files.items() if path.parent.name in workload.precious
+    }
     return Medium({**medium.files, **torn}, medium.dirs)
 
 

@@ -23,6 +23,7 @@ from store.sessions.names import (
     backup_name,
     is_session_id,
     parse,
+    parse_backup,
 )
 from store.sessions.receipt import Finding, Receipt
 from store.sessions.recovery import MAX_FILE_BYTES, Recovered, Recovery
@@ -331,10 +332,10 @@ class Sessions:
         with naming("move the session", source):
             self.directories.make(target)
             self.directories.sync_names()
-            files = sorted(f for name in self._names(source) if (f := parse(name)) and f.session == session)
+            names = [name for name in self._names(source) if _belongs(name, session)]
             # Snapshots last, the newest at the very end: until then the session is found where it was.
-            for file in sorted(files, key=lambda each: (each.suffix is Suffix.SNAPSHOT, each.generation)):
-                self._disk.rename(source / file.name, target / file.name)
+            for name in sorted(names, key=lambda each: (each.endswith(Suffix.SNAPSHOT), each)):
+                self._disk.rename(source / name, target / name)
             self._disk.sync_dir(target)
             self._disk.sync_dir(source)
 
@@ -428,6 +429,12 @@ class Sessions:
         target = self.places.sessions / backup_name(session, generation, from_format)
         if target.name not in self._names(self.places.sessions):
             replace_file(self._disk, target, self._disk.read(source, MAX_FILE_BYTES))
+
+
+def _belongs(name: str, session: str) -> bool:
+    """Whether this is a file of the session's own: the lock stays where it is."""
+    file, backup = parse(name), parse_backup(name)
+    return session == (file.session if file else backup[0] if backup else None)
 
 
 def _lasting(about: Mapping[str, Any]) -> dict[str, Any]:
