@@ -33,7 +33,7 @@ def _show_sessions(desk: Desk, *, archived: bool, as_json: bool) -> int:
     if not found and not put_away:
         click.echo(f"No sessions in {desk.data_dir}; `resilience watch ENDPOINT` begins one.")
         return 0
-    Console().print(_table(found))
+    Console(markup=False, emoji=False, highlight=False).print(_table(found))
     if put_away:
         click.echo(f"{put_away} more in the archive: `resilience sessions list --archived`")
     return 0
