@@ -181,7 +181,9 @@ def unpack(data: bytes, passphrase: str | None = None, path: Path | None = None)
         raise
     except SessionError as problem:
         kinds = {TooNew: ExportTooNew, WrongKey: ExportWrongPassphrase}
-        raise kinds.get(type(problem), BadExport)(_READ, path, problem.detail) from None
+        kind = kinds.get(type(problem), BadExport)
+        detail = "the passphrase does not open it" if kind is ExportWrongPassphrase else problem.detail
+        raise kind(_READ, path, detail) from None
 
 
 def _unsealed(data: bytes, passphrase: str | None, path: Path | None) -> bytes:
@@ -317,19 +319,29 @@ def bring_in(
     """
     said = export.document.get("session")
     own = said if isinstance(said, str) and is_session_id(said) else fresh
-    there = stored(sessions, own)
+    there = bool(stored(sessions, own))
     if there and merging:
         return _merged(sessions, export, own, acknowledged, at)
     sessions.keychain.wraps_for_new_files()  # no key, no session: better told before anything is begun
-    ident = fresh if there else own
-    state = {**export.document, "session": ident}
+    if not there and (revision := _begun(sessions, export, own, acknowledged)):
+        return Imported(own, Became.ITSELF, revision)
+    return Imported(fresh, Became.NEW, _begun(sessions, export, fresh, 0) or 0)
+
+
+def _begun(sessions: Sessions, export: Export, session: str, acknowledged: int) -> int | None:
+    """Begin a session with this document and return its revision; None if one of that id is there."""
+    state = {**export.document, "session": session}
     image: dict[str, Any] = state.get("image") or {}
-    opened = sessions.create(ident, str(image.get("key", "")), str(image.get("endpoint", "")))
-    opened.become(state)
-    # A journal that knows a later revision of it must not take the import for an old copy put back.
-    opened.skip_to(max(export.revision, acknowledged if ident == own else 0))
-    revision = _saved(opened)
-    return Imported(ident, Became.NEW if there else Became.ITSELF, revision)
+    opened = sessions.create(session, str(image.get("key", "")), str(image.get("endpoint", "")))
+    try:
+        if opened.receipt.generation is not None:  # somebody else has begun it since we looked
+            return None
+        opened.become(state)
+        # A journal that knows a later revision of it must not take the import for an old copy put back.
+        opened.skip_to(max(export.revision, acknowledged))
+        return opened.save()
+    finally:
+        opened.close()
 
 
 def _merged(sessions: Sessions, export: Export, session: str, acknowledged: int, at: float) -> Imported:
@@ -361,13 +373,6 @@ def _common(sessions: Sessions, opened: Session, export: Export) -> State | None
             if fingerprint(state) in known:
                 return state
     return None
-
-
-def _saved(opened: Session) -> int:
-    try:
-        return opened.save()
-    finally:
-        opened.close()
 
 
 __all__ = [
