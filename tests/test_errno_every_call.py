@@ -113,7 +113,7 @@ def run(
 def test_whichever_call_is_refused(name: str, case: str) -> None:
     """For every n."""
     workload = WORKLOADS[name]()
-    workload.gaps = True
+    workload.gaps = bool({"open", "lock", "unlink"}.intersection(FAULTS[case].calls))
     medium, wrong, happened = begun(workload), {}, 0
     for n in count():
         outcome = run(workload, medium, FAULTS[case], n)

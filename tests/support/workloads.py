@@ -224,7 +224,7 @@ class ReplacementWorkload:
     name = "replacement"
     precious = frozenset[str]()
     rests = True
-    unsynced = frozenset({"document.part"})
+    unsynced = frozenset[str]()
     canaries: tuple[bytes, ...] = ()
     gaps = False
     needless: Mapping[str, str] = MappingProxyType({})
@@ -300,10 +300,11 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="write the disk's log there, as JSON")
     options = parser.parse_args()
     log = Log(LeavingOut(options.leave_out).seam() if options.leave_out else RealDisk())
-    work = WORKLOADS[options.workload]().open(options.data_dir, log.seam())
     refused = 0
+    work: Work | None = None
     for _ in count() if options.steps is None else range(options.steps):
         try:
+            work = work or WORKLOADS[options.workload]().open(options.data_dir, log.seam())
             done = work.step()
         except (StoreError, OSError) as exc:
             refused += 1
@@ -311,7 +312,8 @@ def main() -> int:
         else:
             os.write(1, b"ack %d\n" % done)
     with suppress(StoreError, OSError):
-        work.close()
+        if work:
+            work.close()
     if options.log:
         options.log.write_text(json.dumps(log.calls))
     return 1 if refused else 0
