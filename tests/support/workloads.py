@@ -59,6 +59,7 @@ class Workload(Protocol):
         canaries: bytes that must not be in any file.
         gaps: whether old parts may be missing between older ones, because the disk refused to remove those;
             to be set by tests on such disks.
+        shared: whether another process may call `find` while one is at work.
         needless: syncs (see `wrapped_disks.site`, without the number) whose absence no power cut shows, and why.
     """
 
@@ -68,6 +69,7 @@ class Workload(Protocol):
     unsynced: frozenset[str]
     canaries: tuple[bytes, ...]
     gaps: bool
+    shared: bool
     needless: Mapping[str, str]
 
     def open(self, data_dir: Path, disk: Disk) -> Work:
@@ -140,6 +142,7 @@ class HistoryWorkload:
     unsynced = frozenset({"reserve"})
     canaries: tuple[bytes, ...] = ()
     gaps = False
+    shared = True
     needless: Mapping[str, str] = MappingProxyType(
         {
             "segments Shelf.mend sync": "a tail that comes back is put away again, as the copy that is there; "
@@ -227,6 +230,7 @@ class ReplacementWorkload:
     unsynced = frozenset[str]()
     canaries: tuple[bytes, ...] = ()
     gaps = False
+    shared = True
     needless: Mapping[str, str] = MappingProxyType({})
 
     def open(self, data_dir: Path, disk: Disk) -> ReplacementWork:
