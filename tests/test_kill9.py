@@ -4,8 +4,8 @@ Several watchers live at once, each with a journal of its own, before one image 
 time, so that kills fall into the midst of transitions. A watcher is killed, its journal compared with what
 it printed, and the next one started on the same journal.
 
-RESILIENCE_KILL_ROUNDS=1000 kills as many times instead of two hundred. What a kill does to the store alone, for
-every workload, is in test_kill9_store.
+RESILIENCE_KILL_ROUNDS=1000 kills as many times instead of two hundred. What a kill does to the store alone,
+for every workload, is in test_kill9_store.
 """
 
 import asyncio

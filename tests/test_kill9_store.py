@@ -1,8 +1,8 @@
-"""`kill -9`, SIGSTOP and SIGCONT at random moments, for every workload: no acknowledgement is ever taken back.
+"""`kill -9`, SIGSTOP and SIGCONT at random moments: no workload's acknowledgement is ever taken back.
 
-A process works until it is killed, somewhere between two calls or in the middle of one; what it acknowledged is
-compared with what is there; the next one recovers and goes on. Some are stopped first, with their locks in hand,
-and looked at by another process. Power cuts are other tests' business: here the kernel lives on.
+A process works until it is killed, somewhere between two calls or in the middle of one; what it acknowledged
+is compared with what is there; the next one recovers and goes on. Some are stopped first, with their locks in
+hand, and looked at by another process. Power cuts are other tests' business: here the kernel lives on.
 
 RESILIENCE_KILL_ROUNDS=1000 kills each workload's processes as many times instead of eighty.
 """

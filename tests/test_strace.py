@@ -1,8 +1,8 @@
 """The kernel as a referee: what strace saw is what our disk logged, and its order keeps what was promised.
 
 Everything that is proved on recorded or simulated disks rests on the log of the disk seam. Here the real
-program runs under strace: each call on its directory is in that log, in that order, and none is beside it. The
-trace is then judged by the rules alone (what must be synced at an acknowledgement), also with faults that
+program runs under strace: each call on its directory is in that log, in that order, and none is beside it.
+The trace is then judged by the rules alone (what must be synced at an acknowledgement), also with faults that
 strace injects into the program.
 
 RESILIENCE_LONG=1 injects at every call instead of some.
@@ -64,13 +64,17 @@ def test_a_sync_that_fails_once_is_never_believed(tmp_path: Path, name: str, cal
         assert broken_promises(found.calls, WORKLOADS[name]()) == []
         told = found.words.count("refused: ")
         assert len(acked(found.calls)) + told == STEPS
-        assert judge(WORKLOADS[name](), place / "user" / "data", max(acked(found.calls), default=0), STEPS) == ""
+        assert (
+            judge(WORKLOADS[name](), place / "user" / "data", max(acked(found.calls), default=0), STEPS) == ""
+        )
         if not found.injected:
             break
     assert LONG or found.injected
 
 
-@pytest.mark.parametrize(("left_out", "word"), [("sync", "not synced"), ("sync_dir data", "names in")])
+@pytest.mark.parametrize(
+    ("left_out", "word"), [("sync", "part is renamed before"), ("sync_dir data", "the name")]
+)
 def test_a_program_that_leaves_out_a_sync_is_caught(
     data: Path, tmp_path: Path, left_out: str, word: str
 ) -> None:

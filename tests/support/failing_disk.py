@@ -1,4 +1,4 @@
-"""A disk whose n-th call of a kind is refused, or every call from there on, and what is certain on it meanwhile."""
+"""A disk whose n-th call of a kind, or every one from there on, is refused; and what is certain on it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ FAULTS = {
     "EDQUOT at every change": Fault(("mkdir", "create", "write"), errno.EDQUOT, FOR_EVER),
     "EROFS at every change": Fault(WRITING, errno.EROFS, FOR_EVER),
     "EMFILE at one opening": Fault(("create", "open", "read", "listing", "sync_dir"), errno.EMFILE),
-    "EMFILE at every opening": Fault(("create", "open", "read", "listing", "sync_dir"), errno.EMFILE, FOR_EVER),
+    "EMFILE at every opening": Fault(
+        ("create", "open", "read", "listing", "sync_dir"), errno.EMFILE, FOR_EVER
+    ),
     "EACCES at every opening": Fault(("create", "open"), errno.EACCES, FOR_EVER),
     "EINTR at one sync": Fault(("sync", "sync_dir"), errno.EINTR),  # CPython retries others itself
     "ENOSYS at every lock": Fault(("lock",), errno.ENOSYS, FOR_EVER),

@@ -1,7 +1,7 @@
-"""Processes that are killed at random moments, stopped, and woken; each goes on where the one before was killed.
+"""Processes that are killed at random moments, stopped, and woken; each goes on where the last one ended.
 
-``python kill_bed.py NAME PLACE --rounds N`` reports in JSON on its last line. The processes are forked from this
-one, which has everything loaded and no threads: a round is a few milliseconds.
+``python kill_bed.py NAME PLACE --rounds N`` reports in JSON on its last line. The processes are forked from
+this one, which has everything loaded and no threads: a round is a few milliseconds.
 """
 
 from __future__ import annotations
@@ -125,6 +125,7 @@ def main() -> None:
         counts["killed before any"] += acked == before
         if fault := judge(workload, data, acked):
             faults[fault] += 1
+            break
         counts["killed in the middle"] += workload.find(data, RealDisk()) > acked
     report = {**counts, "acked": acked, "faults": dict(faults.most_common(5))}
     print(json.dumps(report))  # noqa: T201 -- the report

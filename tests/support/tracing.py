@@ -116,30 +116,27 @@ def calls_on(data_dir: Path, trace: str) -> Iterator[Call]:
             continue
         subject = Path(handle[1].removesuffix(" (deleted)")) if handle else (paths or [Path()])[0]
         if subject in data_dir.parents or data_dir in (subject, *subject.parents):
-            yield from _call(call, words, subject, paths, outcome, match["result"])
+            name = named(call, words, subject)
+            if name == "write":
+                outcome = outcome or match["result"]
+            elif name == "lock" and outcome == f"errno {errno.EAGAIN}":
+                outcome = ""  # somebody has it, which is an answer
+            more = [str(paths[1])] if name == "rename" else []
+            more = [words.rpartition(", ")[2]] if name == "truncate" else more
+            if name:
+                yield (name, str(subject), *more, outcome)
 
 
-def _call(call: str, words: str, subject: Path, paths: list[Path], outcome: str, result: str) -> Iterator[Call]:
-    """Yield one call as the disk logs it; what it does not know by another name, so that it is missed."""
+def named(call: str, words: str, subject: Path) -> str:
+    """Return what the disk calls it; what the disk does not do keeps its name, so that it is noticed."""
     if call == "openat":
-        if "O_CREAT" in words:
-            yield "create", str(subject), outcome
-        elif "O_RDWR" in words or "O_WRONLY" in words:
-            yield "open", str(subject), outcome
-    elif call == "write":
-        yield "write", str(subject), outcome or result
-    elif call == "fdatasync":
-        yield "sync", str(subject), outcome
-    elif call == "fsync":
-        yield ("sync_dir" if subject.is_dir() else "fsync of a file"), str(subject), outcome
-    elif call == "ftruncate":
-        yield "truncate", str(subject), words.rpartition(", ")[2], outcome
-    elif call == "rename":
-        yield "rename", str(subject), str(paths[1]), outcome
-    elif call == "flock":
-        yield "lock", str(subject), "" if outcome == f"errno {errno.EAGAIN}" else outcome
-    elif call != "fcntl" or "F_SETLK" in words:
-        yield call, str(subject), outcome
+        writing = "open" if "O_RDWR" in words or "O_WRONLY" in words else ""
+        return "create" if "O_CREAT" in words else writing
+    if call == "fsync":
+        return "sync_dir" if subject.is_dir() else "fsync of a file"
+    if call == "fcntl":
+        return call if "F_SETLK" in words else ""
+    return {"fdatasync": "sync", "ftruncate": "truncate", "flock": "lock"}.get(call, call)
 
 
 def joined(trace: str) -> Iterator[str]:
@@ -154,47 +151,67 @@ def joined(trace: str) -> Iterator[str]:
             yield line
 
 
-def broken_promises(calls: list[Call], workload: Workload) -> list[str]:
-    """Judge an order of calls by the rules alone: what is owed at each acknowledgement, and what is forbidden.
+class Promises:
+    """Judges an order of calls by the rules alone: what is owed at an acknowledgement, and what is forbidden.
 
     Owed: a sync of each file that was written to, after its last write, and of each directory that was given
     a name. A file whose write or sync was refused is owed nothing any more, and must not be used again.
+
+    Attributes:
+        broken: what was, in words.
     """
-    bytes_owed: set[str] = set()
-    names_owed: dict[str, set[str]] = {}  # by directory
-    refused: set[str] = set()
-    found: list[str] = []
-    for name, path, *more in calls:
-        failed = bool(more) and more[-1].startswith("errno")
+
+    def __init__(self, unsynced: frozenset[str]) -> None:
+        self.broken: list[str] = []
+        self._unsynced = unsynced
+        self._bytes: set[str] = set()
+        self._names: set[str] = set()
+        self._refused: set[str] = set()
+
+    def take(self, name: str, path: str, *more: str) -> None:
+        """Judge the next call."""
         if name == "ack":
-            found += [f"at {path}: {each} is not synced" for each in sorted(bytes_owed)]
-            found += [f"at {path}: the names in {each} are not" for each, names in names_owed.items() if names]
-            continue
-        if Path(path).name in workload.unsynced and name != "rename":
-            continue
-        folder = str(Path(path).parent)
-        if path in refused and name in ("write", "sync", "truncate"):
-            found += [f"{name} of {path}, which was refused before"]
-        elif failed and name in ("write", "sync"):
-            refused.add(path)
-            bytes_owed.discard(path)
-        elif failed:
-            continue
+            self._acknowledge(path)
+        elif Path(path).name in self._unsynced and name != "rename":
+            return
+        elif name in ("write", "sync", "truncate") and path in self._refused:
+            self.broken += [f"{name} of {path}, which was refused before"]
+        elif more[-1].startswith("errno"):
+            if name in ("write", "sync"):
+                self._refused.add(path)
+                self._bytes.discard(path)
+        elif name in ("create", "mkdir", "rename", "unlink", "sync_dir"):
+            self._change_names(name, path, more[0])
+        else:
+            self._change_bytes(name, path)
+
+    def _acknowledge(self, number: str) -> None:
+        owed = sorted(self._bytes) + [f"the name {path}" for path in sorted(self._names)]
+        self.broken += [f"at {number}: {each} is not synced" for each in owed]
+
+    def _change_names(self, name: str, path: str, new: str) -> None:
+        if name == "sync_dir":
+            self._names = {each for each in self._names if str(Path(each).parent) != path}
         elif name in ("create", "mkdir"):
-            refused.discard(path)
-            names_owed.setdefault(folder, set()).add(path)
-        elif name in ("write", "truncate"):
-            bytes_owed.add(path)
+            self._refused.discard(path)
+            self._names.add(path)
+        else:
+            if name == "rename":
+                self._names.add(new)
+                self.broken += [f"{path} is renamed before it is synced"] if path in self._bytes else []
+            self._names.discard(path)
+            self._bytes.discard(path)
+
+    def _change_bytes(self, name: str, path: str) -> None:
+        if name in ("write", "truncate"):
+            self._bytes.add(path)
         elif name == "sync":
-            bytes_owed.discard(path)
-        elif name == "sync_dir":
-            names_owed.pop(path, None)
-        elif name == "rename":
-            names_owed.setdefault(str(Path(more[0]).parent), set()).add(more[0])
-            names_owed.get(folder, set()).discard(path)
-            if path in bytes_owed:
-                found += [f"{path} is renamed before it is synced"]
-        elif name == "unlink":
-            bytes_owed.discard(path)
-            names_owed.get(folder, set()).discard(path)
-    return found
+            self._bytes.discard(path)
+
+
+def broken_promises(calls: list[Call], workload: Workload) -> list[str]:
+    """Return what is wrong with the order of these calls."""
+    promises = Promises(workload.unsynced)
+    for call in calls:
+        promises.take(*call)
+    return promises.broken

@@ -60,7 +60,7 @@ class Workload(Protocol):
         gaps: whether old parts may be missing between older ones, because the disk refused to remove those;
             to be set by tests on such disks.
         shared: whether another process may call `find` while one is at work.
-        needless: syncs (see `wrapped_disks.site`, without the number) whose absence no power cut shows, and why.
+        needless: syncs (see `wrapped_disks.site`, without the number) that no power cut misses, and why.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Workload(Protocol):
     needless: Mapping[str, str]
 
     def open(self, data_dir: Path, disk: Disk) -> Work:
-        """Go on with what is there; recover first, if need be. Raises StoreError or OSError as the store does."""
+        """Go on with what is there; recover first, if need be. Raises what the store does."""
 
     def find(self, data_dir: Path, disk: Disk) -> int:
         """Open as `open` does, return after how many steps the store is like this, and close.
@@ -145,8 +145,8 @@ class HistoryWorkload:
     shared = True
     needless: Mapping[str, str] = MappingProxyType(
         {
-            "segments Shelf.mend sync": "a tail that comes back is put away again, as the copy that is there; "
-            "and whoever builds on what stands before it settles it first"
+            "segments Shelf.mend sync": "a tail that comes back is put away again, as the copy that is "
+            "there; and whoever builds on what stands before it settles it first"
         }
     )
 
@@ -271,7 +271,7 @@ def lives(work: Work, steps: int | None) -> Iterator[int]:
 
 
 class Log(Wrapped):
-    """Keeps the names and sizes of the calls that change something, as `tracing` reads them off the kernel."""
+    """Keeps the calls that change something, in the form in which `tracing` reads them off the kernel."""
 
     def __init__(self, disk: Disk | None = None) -> None:
         super().__init__(disk)

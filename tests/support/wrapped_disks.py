@@ -65,8 +65,8 @@ class Wrapped:
 class LeavingOut(Wrapped):
     """Never makes one kind of call, and says that it did.
 
-    `what` is "write", or "sync" for the bytes of every file, "sync_dir NAME" for the entries of directories of that name,
-    or "MODULE FUNCTION NUMBER" for one place in the store's source (see `Sites`).
+    `what` is "write", or "sync" for the bytes of every file, "sync_dir NAME" for the entries of directories
+    of that name, or one place in the store's source (see `site`).
     """
 
     def __init__(self, what: str, disk: Disk | None = None) -> None:
