@@ -2,10 +2,10 @@
 
 ``python fuse_bed.py NAME cuts|sites PLACE`` runs one workload on it and reports in JSON on the last line.
 
-*cuts* lets the power go before the n-th change, for every n, and judges everything that may be left of each;
-of every `--recoveries`-th also what is left if it goes once more in the midst of the recovery. And it kills the
-process there instead, lets another one go on, and cuts the power then. *sites* leaves out one sync at a time, by
-the place in the store's source that asks for it, and says by which fault that shows.
+*cuts* lets the power go before the n-th change, for every n, and judges everything that may be left of
+each; of every `--recoveries`-th also what is left if it goes once more in the midst of the recovery. And it
+kills the process there instead, lets another one go on, and cuts the power then. *sites* leaves out one sync
+at a time, by the place in the store's source that asks for it, and says by which fault that shows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from confinement import die_with_parent, own_mounts
 from forgetful import LEFTOVERS, Forgetful
 from judging import destroyed, judge, tree
 from store import RealDisk, StoreError
-from store.disk import Disk
 from workloads import WORKLOADS, Work, Workload, lives
 from wrapped_disks import LeavingOut, Sites, Wrapped
 
