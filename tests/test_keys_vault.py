@@ -294,13 +294,20 @@ def test_many_threads_share_one_question() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_forked_child_asks_with_a_thread_of_its_own() -> None:
-    """The parent's does not live on in it."""
+    """The parent's does not live on in it, nor does what it is waiting for."""
     program = """
-import os, warnings
+import os, threading, warnings
 warnings.simplefilter("ignore")
 import test_keys_vault as here
-asked = here.vault(here.Backend())
-asked.set("name", "secret")
+backend = here.Backend()
+backend.kept["resilience", "name"] = "secret"
+backend.first = lambda _: threading.Event().wait(30)
+asked = here.vault(backend, 0.2)
+try:
+    asked.get("name")
+except here.VaultLocked:
+    backend.first = lambda _: None
+asked._timeout_s = 10
 child = os.fork()
 if not child:
     os._exit(0 if asked.get("name") == "secret" else 1)

@@ -140,9 +140,8 @@ class KeyringVault:
     def _asked(self, what: str, call: Callable[[], str | None], shared: str | None = None) -> str | None:
         with self._lock:
             job = self._under_way.get(shared or "")
-            if (
-                self._thread is not None and not self._thread.is_alive()
-            ):  # a forked child has only its callers
+            if self._thread is not None and not self._thread.is_alive():
+                # This is a forked child, which has only its caller.
                 self._thread, job = None, None
                 self._jobs.clear()
             if job is None or job.done.is_set():  # an answer that nobody waited for may be an old one
