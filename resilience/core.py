@@ -52,7 +52,7 @@ class ImageCore:
         """Replies that matched nothing outstanding: late, foreign or repeated. Dropped."""
         self._world = world
         self._stored = stored
-        self._session = stored.session if stored else world.fresh_id().replace("-", "")
+        self.session = stored.session if stored else world.fresh_id().replace("-", "")
         self._seq = next_seq
         self._on_change = on_change
         self._inbox: deque[e.Event] = deque()
@@ -93,7 +93,7 @@ class ImageCore:
             Refused: the state forbids it.
             UsageError: the image was let go.
         """
-        self._check_kept()
+        self.check_kept()
         self.feed(e.Asked(what))
 
     def request(self, kind: Kind, code: str, timeout_s: float, settle: Settle) -> Asked:
@@ -103,7 +103,7 @@ class ImageCore:
             QueueFull, RequestTooLarge: it was not queued.
             UsageError: the image was let go.
         """
-        self._check_kept()
+        self.check_kept()
         now = self._world.now()
         asked = Asked(Request(kind, code, self._world.fresh_id()), now, now + timeout_s, settle)
         # A request over the limit is refused here, not on the link.
@@ -126,10 +126,46 @@ class ImageCore:
         for gen in list(self._world.local_addresses(self)):
             self._world.abort_link(self, gen)
 
-    def _check_kept(self) -> None:
-        """Nobody closes what is opened after the end."""
+    # -- the session's side --------------------------------------------------------------
+
+    @property
+    def stored(self) -> SessionSummary | None:
+        """What the journal says of the session, as the supervisor found it at its start."""
+        return self._stored
+
+    def restored(self, *, dirty: bool = False) -> None:
+        """The session is in memory."""
+        known = self._stored.identity if self._stored else self.connection.identity.image_id
+        self.feed(e.SessionRestored(Identity(known), dirty))
+
+    def absent(self) -> None:
+        """There is none to restore: what comes is another session."""
+        self._begin_session()
+        self.feed(e.SessionAbsent())
+
+    def unreadable(self, detail: str) -> None:
+        """It cannot be read as it is; a person decides."""
+        self.feed(e.SessionUnreadable(detail))
+
+    def edited(self) -> None:
+        """There is work that is not on the medium yet."""
+        self.feed(e.Asked(e.Ask.EDITED))
+
+    def saved(self) -> None:
+        """All of it is."""
+        self.feed(e.Asked(e.Ask.SAVED))
+
+    def check_kept(self) -> None:
+        """Nobody closes what is opened after the end.
+
+        Raises:
+            UsageError: the image was let go.
+        """
         if self._let_go:
             raise UsageError("the supervisor of this image was closed; start another one")
+
+    def _begin_session(self) -> None:
+        self._stored, self.session = None, self._world.fresh_id().replace("-", "")
 
     # -- the world's side ----------------------------------------------------------------
 
@@ -281,10 +317,11 @@ class ImageCore:
             case c.Serve(gen):
                 self.exchange.serving = gen
             case c.ReadSession():
-                owner = Identity(self._stored.identity) if self._stored else Identity()
-                self._inbox.append(e.SessionRestored(owner) if self._stored else e.SessionAbsent())
+                self._world.read_session(self)
             case c.ArchiveSession():
-                self._stored, self._session = None, self._world.fresh_id().replace("-", "")
+                archived = self.session
+                self._begin_session()
+                self._world.archive_session(self, archived)
             case c.Announce():
                 self._announce(command)
             case c.Report():
@@ -383,7 +420,7 @@ class ImageCore:
         record = TransitionRecord(
             image=self.key,
             endpoint=endpoint,
-            session=self._session,
+            session=self.session,
             seq=seq,
             at=wall,
             source=said.source,
@@ -393,6 +430,7 @@ class ImageCore:
             detail=detail,
             identity=self.connection.identity.image_id,
             dialect=self.exchange.dialect,
+            revision=self._world.revision(self),
         )
         self._world.record(self, record)
         if said.trigger.startswith("image_answered"):

@@ -166,9 +166,8 @@ class KeyringVault:
         return job.answer
 
     @staticmethod
-    def _work(jobs: SimpleQueue[_Job]) -> None:
-        while True:
-            job = jobs.get()
+    def _work(jobs: SimpleQueue[_Job | None]) -> None:
+        while (job := jobs.get()) is not None:
             try:
                 job.answer = job.call()
             except VaultError as exc:

@@ -209,6 +209,13 @@ class Session:
         except OSError:
             return False
 
+    def compact(self) -> int:
+        """Save, and leave one snapshot that says all; returns the revision, raises as `write`."""
+        with self._io:
+            self._flush(sync=True)
+            self._compact()
+            return self._saved
+
     def close(self, *, compact: bool = True) -> None:
         """Save, and let the session go; again does nothing.
 
@@ -224,10 +231,8 @@ class Session:
                 return
             try:
                 self._flush(sync=True)
-                if compact and self._log is not None:
-                    self._snapshot(*self._taken())
-            except OSError as problem:
-                raise disk_error("save the session", self._tools.places.sessions, problem) from problem
+                if compact:
+                    self._compact()
             finally:
                 self._leave_log()
                 self._lease.release()
@@ -251,6 +256,14 @@ class Session:
             self._snapshot_due = True
             raise
         return revision
+
+    def _compact(self) -> None:
+        if self._log is None:
+            return
+        try:
+            self._snapshot(*self._taken())
+        except OSError as problem:
+            raise disk_error("save the session", self._tools.places.sessions, problem) from problem
 
     def _taken(self) -> tuple[State, int, list[Edit]]:
         with self._lock:
