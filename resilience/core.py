@@ -20,9 +20,19 @@ from resilience.endpoint import Endpoint
 from resilience.errors import ImageError, MalformedReply, ReplyTooLarge, UnsupportedRequest, UsageError
 from resilience.exchange import Asked, Exchange, Settle, Slot
 from resilience.limits import MAX_DETAIL_CHARS, RESOLVE_FRESH_S
-from resilience.network.snapshot import Path
+from resilience.network.snapshot import Path, describe_change
 from resilience.seams import World
-from resilience.wire import Dialect, DialectError, Kind, Reply, Request, UnsupportedVersion, decode, encode
+from resilience.wire import (
+    Dialect,
+    DialectError,
+    Kind,
+    Reply,
+    Request,
+    UnsupportedVersion,
+    decode,
+    encode,
+    known_dialect,
+)
 from store import SessionSummary, TransitionRecord
 
 _FRAMES = 3
@@ -46,7 +56,9 @@ class ImageCore:
         self.endpoint = endpoint
         self.key = endpoint.key
         self.connection = Connection(random, policy)
-        self.exchange = Exchange(self.key, dialect=_known_dialect(stored), fresh_id=world.fresh_id)
+        self.exchange = Exchange(
+            self.key, dialect=known_dialect(stored.dialect if stored else None), fresh_id=world.fresh_id
+        )
         self.path: Path | None = None
         self.strays = 0
         """Replies that matched nothing outstanding: late, foreign or repeated. Dropped."""
@@ -142,18 +154,6 @@ class ImageCore:
         """There is none to restore: what comes is another session."""
         self._begin_session()
         self.feed(e.SessionAbsent())
-
-    def unreadable(self, detail: str) -> None:
-        """It cannot be read as it is; a person decides."""
-        self.feed(e.SessionUnreadable(detail))
-
-    def edited(self) -> None:
-        """There is work that is not on the medium yet."""
-        self.feed(e.Asked(e.Ask.EDITED))
-
-    def saved(self) -> None:
-        """All of it is."""
-        self.feed(e.Asked(e.Ask.SAVED))
 
     def check_kept(self) -> None:
         """Nobody closes what is opened after the end.
@@ -267,7 +267,9 @@ class ImageCore:
             self._addresses, self._resolved_at = addresses, self._world.now()
             self.path = self._find_path()
             if (self.path is not None) != self.connection.path_usable:
-                self.feed(e.PathChanged(usable=self.path is not None, detail=_describe(None, self.path)))
+                self.feed(
+                    e.PathChanged(usable=self.path is not None, detail=describe_change(None, self.path))
+                )
         waiting, self._dial_waiting = self._dial_waiting, None
         if waiting is not None and addresses:
             self.feed(e.LookingUp(waiting.gen, done=True))
@@ -281,7 +283,7 @@ class ImageCore:
             return  # no path is known to a name that was never resolved; dialling asks again
         old, self.path = self.path, self._find_path()
         if self.path != old:
-            self.feed(e.PathChanged(usable=self.path is not None, detail=_describe(old, self.path)))
+            self.feed(e.PathChanged(usable=self.path is not None, detail=describe_change(old, self.path)))
 
     def _find_path(self) -> Path | None:
         """To where the living link goes; else to the first address that anything leads to."""
@@ -435,19 +437,3 @@ class ImageCore:
         self._world.record(self, record)
         if said.trigger.startswith("image_answered"):
             self._world.proven(self)
-
-
-def _known_dialect(stored: SessionSummary | None) -> Dialect | None:
-    """The journal may be a later version's, with a dialect nobody here knows."""
-    known = {each.value: each for each in Dialect}
-    return known.get(stored.dialect or "") if stored is not None else None
-
-
-def _describe(old: Path | None, new: Path | None) -> str:
-    if new is None:
-        return f"{old.interface} no longer leads there" if old else "no interface leads there"
-    if old is None:
-        return f"{new.interface} leads there now"
-    if old.interface != new.interface:
-        return f"{old.interface} gave way to {new.interface}"
-    return f"{new.interface} changed its address or gateway"

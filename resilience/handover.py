@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
+from machines.events import Ask, Asked
 from resilience.errors import NotDurable
 from resilience.kept import Kept, Standing
 from resilience.limits import (
@@ -48,7 +49,7 @@ class Handover(Reading):
             )
             fresh.touched = fresh.dirty = True
             old.touched = False
-            core.edited()
+            core.feed(Asked(Ask.EDITED))
             self._schedule(fresh)
         if old.touched or old.opening:
             old.retired = True
@@ -113,7 +114,7 @@ class Handover(Reading):
             if problem is None:
                 self._saver.refuse(kept, NotDurable("another process has the session"), saved=session.saved)
                 kept.dirty = False
-                kept.core.saved()
+                kept.core.feed(Asked(Ask.SAVED))
                 self._tell(
                     kept,
                     "another process asked for the session: it was saved and let go, and is read-only here",

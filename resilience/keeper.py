@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from machines import Ask
+from machines.events import Ask, Asked
 from resilience.errors import NotDurable
 from resilience.handover import Handover
 from resilience.kept import Kept, Standing
@@ -68,7 +68,7 @@ class Keeper(Handover):
             kept.worked = revision
             if not kept.dirty:
                 kept.dirty = True
-                core.edited()
+                core.feed(Asked(Ask.EDITED))
         self._schedule(kept)
         return revision
 

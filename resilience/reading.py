@@ -6,7 +6,8 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from machines import Ask, State
+from machines import State
+from machines.events import Ask, SessionUnreadable
 from resilience.keeping import Keeping
 from resilience.kept import Kept, Standing
 from resilience.limits import (
@@ -173,7 +174,7 @@ class Reading(Keeping):
             kept.standing, kept.refusal = Standing.UNREADABLE, refusal
             self._forget_patience(kept)
             kept.answering = False
-            kept.core.unreadable(in_words(refusal))
+            kept.core.feed(SessionUnreadable(in_words(refusal)))
             self._settle(kept)
             return
         else:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from machines.events import Ask, Asked
 from resilience.errors import NotDurable
 from resilience.limits import SAVE_DELAY_S, SESSION_RETRY_S, WRITE_DELAY_S
 from resilience.turns import Turn, Turns
@@ -104,7 +105,7 @@ class Saver:
         saved = kept.saved
         if kept.dirty and saved >= kept.worked:
             kept.dirty = False
-            kept.core.saved()
+            kept.core.feed(Asked(Ask.SAVED))
         for waiter in [each for each in kept.waiters if each[0] <= saved]:
             kept.waiters.remove(waiter)
             if not waiter[1].done():

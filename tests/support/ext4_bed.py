@@ -134,7 +134,11 @@ def main() -> None:
     own_mounts()
     with LoopDisk(options.place) as disk:
         bed = Bed(disk, options.workload, options.leave_out)
-        told = bed.calls(options.stride) if options.what == "calls" else bed.moments(options.rounds, options.seed)
+        told = (
+            bed.calls(options.stride)
+            if options.what == "calls"
+            else bed.moments(options.rounds, options.seed)
+        )
         faults: Counter[str] = Counter()
         for fault in told:
             faults.update([fault] if fault else [])
