@@ -23,6 +23,13 @@ from resilience import (
 from resilience.limits import RESTORE_PATIENCE_S
 from vaults import MemoryVault
 
+HORSE, LAME_HORSE = "correct horse", "wrong horse"
+
+
+def files(data_dir: Path) -> list[Path]:
+    """Return everything that stands there of sessions."""
+    return list(data_dir.glob("sessions/*"))
+
 
 def workspace(code: str, key: str = "w") -> Put:
     """Return the edit of somebody who typed this."""
@@ -124,11 +131,11 @@ def test_without_a_keyring_the_user_is_asked_once_and_may_choose(tmp_path: Path)
             assert "no keyring" in (images[0].session.why_not_durable or "")
             with pytest.raises(NotDurable, match="no keyring"):
                 await images[0].save()
-            assert not list((tmp_path).glob("sessions/*"))
-            await supervisor.protect(Protection.PASSPHRASE, passphrase="correct horse")
+            assert not files(tmp_path)
+            await supervisor.protect(Protection.PASSPHRASE, passphrase=HORSE)
             for image in images:
                 await image.save()
-                await until(lambda image=image: image.state is State.CONNECTED)
+            await until(lambda: all(image.state is State.CONNECTED for image in images))
         assert len(notices) == 1
         assert "Protection.PASSPHRASE" in notices[0]
 
@@ -140,7 +147,7 @@ def test_a_passphrase_that_is_not_given_keeps_work_in_memory(tmp_path: Path) -> 
     """Until it is; a wrong one is refused and changes nothing."""
 
     async def main(endpoint: str) -> None:
-        async with desk(tmp_path, protection=Protection.PASSPHRASE, passphrase="correct horse") as supervisor:
+        async with desk(tmp_path, protection=Protection.PASSPHRASE, passphrase=HORSE) as supervisor:
             image = await reached(supervisor, endpoint)
             image.edit(workspace("stored"))
             await image.save()
@@ -155,7 +162,7 @@ def test_a_passphrase_that_is_not_given_keeps_work_in_memory(tmp_path: Path) -> 
             with pytest.raises(WrongKey):
                 await supervisor.unlock("wrong horse")
             assert image.state is State.CONNECTED
-            await supervisor.unlock("correct horse")
+            await supervisor.unlock(HORSE)
             await until(lambda: image.session.standing is Standing.OPEN)
             assert image.session.document.workspaces["w"].code == "stored"
             assert image.session.durable
@@ -170,11 +177,11 @@ def test_a_wrong_key_fails_with_the_way_out_and_the_right_one_heals(tmp_path: Pa
     """A person decides; nothing is mixed, nothing deleted, and no request goes out meanwhile."""
 
     async def main(endpoint: str) -> None:
-        async with desk(tmp_path, protection=Protection.PASSPHRASE, passphrase="correct horse") as supervisor:
+        async with desk(tmp_path, protection=Protection.PASSPHRASE, passphrase=HORSE) as supervisor:
             image = await reached(supervisor, endpoint)
             image.edit(workspace("stored"))
             await image.save()
-        async with desk(tmp_path, passphrase="wrong horse") as supervisor:
+        async with desk(tmp_path, passphrase=LAME_HORSE) as supervisor:
             image = await supervisor.connect(endpoint)
             await image.wait_for(State.FAILED, timeout=GENEROUS_S)
             assert image.reason is Reason.UNREADABLE
@@ -182,7 +189,7 @@ def test_a_wrong_key_fails_with_the_way_out_and_the_right_one_heals(tmp_path: Pa
             assert image.session.read_only
             with pytest.raises(WrongKey):
                 image.edit(workspace("nowhere"))
-            await supervisor.unlock("correct horse")
+            await supervisor.unlock(HORSE)
             await image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
             assert image.session.document.workspaces["w"].code == "stored"
 

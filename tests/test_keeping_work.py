@@ -31,6 +31,7 @@ from store.keys import Protection
 from vaults import MemoryVault
 
 ROOT = Path(__file__).resolve().parent.parent
+HORSE = "correct horse"
 CODE = Put("workspaces", {"title": "w", "code": "Object new"}, "w")
 
 
@@ -311,7 +312,7 @@ def test_protection_may_be_named_at_the_start(tmp_path: Path) -> None:
     """A passphrase: chosen in the first life, given in the second."""
 
     async def life(endpoint: str, number: int) -> None:
-        async with desk(tmp_path, protection=Protection.PASSPHRASE, passphrase="correct horse") as supervisor:
+        async with desk(tmp_path, protection=Protection.PASSPHRASE, passphrase=HORSE) as supervisor:
             image = await reached(supervisor, endpoint)
             if number:
                 assert image.session.document.unsent_input == "kept"

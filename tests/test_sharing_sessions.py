@@ -12,6 +12,11 @@ from resilience.standin.image import Image as Standin
 from vaults import MemoryVault
 
 
+def wishes(data_dir: Path) -> list[Path]:
+    """Return who asks for whose session."""
+    return list(data_dir.glob("sessions/*.takeover"))
+
+
 def workspace(code: str, key: str = "w") -> Put:
     """Return the edit of somebody who typed this."""
     return Put("workspaces", {"title": key, "code": code}, key)
@@ -93,7 +98,7 @@ def test_taking_over_saves_first(tmp_path: Path) -> None:
     with standin() as endpoint:
         asyncio.run(main(endpoint))
     assert len([each for each in notices if "let go" in each]) == 1
-    assert not list(tmp_path.glob("sessions/*.takeover"))
+    assert not wishes(tmp_path)
 
 
 def test_an_owner_that_does_not_answer_keeps_it(tmp_path: Path) -> None:
@@ -110,7 +115,7 @@ def test_an_owner_that_does_not_answer_keeps_it(tmp_path: Path) -> None:
                 with pytest.raises(Busy):
                     await other.session.take_over(timeout=0)
                 assert other.session.read_only
-            assert not list(tmp_path.glob("sessions/*.takeover"))
+            assert not wishes(tmp_path)
             assert mine.edit(workspace("still mine")) > 0
 
     with standin() as endpoint:

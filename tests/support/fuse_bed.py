@@ -21,6 +21,7 @@ from confinement import die_with_parent, own_mounts
 from forgetful import LEFTOVERS, Forgetful
 from judging import destroyed, judge, tree
 from store import RealDisk, StoreError
+from store.disk import Disk
 from workloads import WORKLOADS, Work, Workload, lives
 from wrapped_disks import LeavingOut, Sites, Wrapped
 
