@@ -18,6 +18,10 @@ from hypothesis import settings
 settings.register_profile("patient", parent=settings.default, deadline=None)
 settings.load_profile("patient")
 
+# No test, and no program that one starts, may write into the keyring of whoever runs it. Those that are
+# about a keyring bring their own.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+
 PATIENCE_S = 2.0
 """For threads and processes that are on their way out when their test ends."""
 

@@ -14,7 +14,7 @@ from resilience.supervisor import Supervisor
 from simulations.trace import Kind
 from simulations.virtual.clock import Clock
 from simulations.virtual.disk import VirtualDisk
-from simulations.virtual.host import VirtualHost
+from simulations.virtual.host import VirtualHost, VirtualVault
 from simulations.virtual.loop import VirtualLoop
 from simulations.virtual.network import VirtualNetwork
 from simulations.virtual.universe import Universe
@@ -40,6 +40,7 @@ class Process:
         self._clock = clock
         self._network = network
         self._disk = disk
+        self._vault = VirtualVault()
         self._scenario = scenario
         self._lives = 0
         self._again = False
@@ -82,6 +83,7 @@ class Process:
             network=self._network,
             medium=self._disk,
             disk=disk,
+            vault=self._vault,
             life=self._lives,
         )
         self._leaving = asyncio.Event()
