@@ -1,4 +1,4 @@
-"""`resilience sessions …` from outside: what each command says, does, leaves alone, and answers to nonsense."""
+"""`resilience sessions …` from outside: what each says, does, leaves alone, and answers to nonsense."""
 
 from __future__ import annotations
 
@@ -460,9 +460,10 @@ def test_wrong_use_is_two(data_dir: Path, arguments: list[str]) -> None:
     assert files(data_dir) == before
 
 
-@pytest.mark.parametrize(
-    "command", "list show history restore export import archive repair clean".split()
-)
+COMMANDS = ("list", "show", "history", "restore", "export", "import", "archive", "repair", "clean")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
     """With what it takes."""
     done = resilience("sessions", command, "--help")

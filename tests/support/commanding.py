@@ -12,7 +12,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from resilience.cli import app
-from shelves import OTHER, SID, begun, evaluated, shelf, typed
+from shelves import OTHER, SID, evaluated, shelf, typed
 from store import History, RealDisk, TransitionRecord
 from store.sessions import Sessions
 
