@@ -27,7 +27,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 # program:package; what comes of their absence is said by the `system` target
-SYSTEM := ip:iproute2 nft:nftables strace:strace mkfs.ext4:e2fsprogs fusermount3:fuse3
+SYSTEM := ip:iproute2 nft:nftables strace:strace mkfs.ext4:e2fsprogs fusermount3:fuse3 \
+  dbus-run-session:dbus gnome-keyring-daemon:gnome-keyring
 
 # Scripts and the editable install hold absolute paths, and the interpreter may have been removed:
 # an environment that does not run, or was made for another place, is made anew.
@@ -115,6 +116,7 @@ system:
 	}
 	if [ "$$(uname)" != Linux ]; then
 	  echo "Tests on real interfaces are left out, and the demo stays on loopback: this is not Linux."
+	  echo "Tests against a real gnome-keyring are left out too."
 	  exit
 	fi
 	packages=$$(lacking)
@@ -128,6 +130,9 @@ system:
 	esac
 	[ "$$(id -u)" = 0 ] || why="you are not root$${why:+, and $$why}"
 	[ -z "$$why" ] || echo "Tests on real interfaces are left out, and the demo stays on loopback: $$why."
+	case $$(lacking) in
+	*dbus*|*gnome-keyring*) echo "Tests against a real gnome-keyring are left out: it, or dbus, is not installed." ;;
+	esac
 
 $(READY): pyproject.toml
 	@$(FUNCTIONS)

@@ -244,6 +244,8 @@ class Journal:
         crowded = fresh and not self._full and self._crowded()
         if crowded:
             self.reader.catch_up(self._own)
+        if fresh:
+            self._settle()
         segment = self._segment or self._start()
         records = self._take(checkpoint=crowded or self._suspect)
         seed = seed_of(segment.generation)
@@ -263,6 +265,26 @@ class Journal:
             self._flying = []
         self._full = self._suspect = False
         return crowded
+
+    def _settle(self) -> None:
+        """Make durable what was read of others' segments, before anything is built on it.
+
+        A writer that was killed may not have synced what it wrote last: it is there until the next power cut,
+        which would then leave our records behind a hole. Whoever began a segment above another's last
+        number has seen to that one. Where the disk refuses, a checkpoint goes along with our records.
+        """
+        begun = max(
+            (known.first_seq or 0 for known in (*self.reader.known.values(), *self._own.values())), default=0
+        )
+        for generation, known in self.reader.known.items():
+            if generation in self._own or known.last_seq < begun:
+                continue
+            try:
+                self._shelf.settle(generation)
+            except FileNotFoundError:  # another process removed it, so a checkpoint stands for it
+                continue
+            except OSError:
+                self._suspect = True
 
     def _start(self) -> _Segment:
         """Make a fresh segment."""
@@ -336,11 +358,11 @@ class Journal:
             for generation, size in sizes.items():
                 if total <= self._limits.relaxed_bytes and left <= self._limits.relaxed_segments:
                     break
+                if segments:
+                    # One removal on the medium before the next is asked for, and none if that is refused:
+                    # a power cut must not bring back an older segment than one that stays removed.
+                    self._disk.sync_dir(self._shelf.journal)
                 try:
-                    if segments:
-                        # One removal on the medium before the next is asked for: a power cut must not
-                        # bring back an older segment than one that stays removed.
-                        self._disk.sync_dir(self._shelf.journal)
                     removed = self._remove(generation, size)
                 except FileNotFoundError:  # another process was quicker
                     continue

@@ -23,11 +23,12 @@ ONE_FILE_ERRORS = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.EINVAL,
 
 @dataclass(slots=True)
 class Known:
-    """What was read of one segment: bytes, records, and the lowest sequence number it may hold."""
+    """What was read of one segment: bytes, records, and the lowest and highest number it may hold."""
 
     good: int = 0
     records: int = 0
     first_seq: int | None = None
+    last_seq: int = 0
 
 
 class Reader:
@@ -107,7 +108,8 @@ class Reader:
             if records:
                 self.highest_seq = max(self.highest_seq, records[-1].seq)
         first_seq = decoded.header.first_seq if decoded.header else None
-        self.known[place.generation] = Known(decoded.good, len(counted), first_seq)
+        last_seq = counted[-1].seq if counted else 0
+        self.known[place.generation] = Known(decoded.good, len(counted), first_seq, last_seq)
 
     def _inspect(self, place: Place) -> Decoded | None:
         """Load one segment, mend it if need be, and note what is wrong with it."""

@@ -209,6 +209,14 @@ class Shelf:
         finally:
             self.disk.close(handle)
 
+    def settle(self, generation: int) -> None:
+        """Make durable what stands in a segment, whoever wrote it."""
+        handle = self.disk.open(self.path(generation))
+        try:
+            self.disk.sync(handle)
+        finally:
+            self.disk.close(handle)
+
     def remove(self, generation: int, size: int) -> bool:
         """Remove a segment if its writer is dead and it is still `size` bytes long."""
         handle = self.disk.open(self.path(generation))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,8 @@ def test_wrong_types_are_refused_or_right(state: dict[str, Any], name: str, valu
         ({"evaluations": [{"id": "e", "at": True}]}, "evaluations.0.at"),
         ({"evaluations": [{"id": "", "at": 1}]}, "evaluations.0.id"),
         ({"unsent_input": None}, "unsent_input"),
+        ({"inspectors": {"i": {"visible": "yes"}}}, "inspectors.i.visible"),
+        ({"evaluations": [{"id": "e", "at": 1, "ok": 1}]}, "evaluations.0.ok"),
         ({"session": ""}, "session"),
         ({"statistics": {"edits": 1.5}}, "statistics.edits"),
     ],
@@ -252,21 +254,30 @@ def test_the_package_offers_nothing_else() -> None:
         assert hasattr(package, name)
 
 
+MEASURE = """
+import json, time
+from documents import full_document
+from store.documents import dump, load
+
+def measured_ms(function):
+    start = time.process_time()
+    function(data)
+    return (time.process_time() - start) * 1000
+
+data = dump(full_document(1_000_000, 7))
+pairs = [(measured_ms(load), measured_ms(json.loads)) for _ in range(20)]
+print(json.dumps([min(times) for times in zip(*pairs)]))
+"""
+
+
 def test_a_megabyte_loads_quickly() -> None:
-    """Checked and all; on a machine that is busy or slow, in little more time than parsing alone takes there."""
-    data = dump(full_document(1_000_000, 7))
-    load_ms, parse_ms = (
-        min(times) for times in zip(*(timed(load, json.loads, data) for _ in range(15)), strict=True)
+    """Checked and all; where the machine is slow, in a few times what parsing alone takes.
+
+    In a process of its own, as after a start: in this one the garbage collector has all the tests to look at.
+    """
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent / "support")}
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True, env=environment
     )
-    assert load_ms < max(LOAD_MS_MAX, PARSES_MAX * parse_ms)
-
-
-def timed(*functions_and_data: Any) -> list[float]:
-    """Return how many milliseconds each function takes with the data."""
-    *functions, data = functions_and_data
-    times_ms = []
-    for function in functions:
-        start = time.perf_counter()
-        function(data)
-        times_ms.append((time.perf_counter() - start) * 1000)
-    return times_ms
+    load_ms, parse_ms = json.loads(done.stdout)
+    assert load_ms < max(LOAD_MS_MAX, PARSES_MAX * parse_ms), (load_ms, parse_ms)

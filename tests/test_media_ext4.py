@@ -1,10 +1,10 @@
 """Power cuts on a real ext4: the file system most users have, with its own idea of what is certain when.
 
-It lies in a file behind a loop device, and is cut off by the kernel itself: before each call of a workload, and
-at random moments of a process that works. Then its journal is replayed, and the store recovers.
+It lies in a file behind a loop device, and is cut off by the kernel itself: before each call of a workload,
+and at random moments of a process that works. Then its journal is replayed, and the store recovers.
 
-It forgives more than its promises say (a new file's fsync brings the file's name along), so not every sync that
-is needed is missed here; the forgetful file system of test_media_fuse misses each.
+It forgives more than its promises say (a new file's fsync brings the file's name along), so not every sync
+that is needed is missed here; the forgetful file system of test_media_fuse misses each.
 
 RESILIENCE_LONG=1 makes five hundred cuts at random moments instead of twenty.
 """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -86,7 +88,7 @@ def test_a_long_log_begins_a_generation_and_old_ones_go(tmp_path: Path) -> None:
     """Three are kept, each with the log that leads to the next."""
     sessions = shelf(tmp_path)
     session = begun(sessions)
-    dice = __import__("random").Random(1)
+    dice = Random(1)
     for _ in range(6):
         session.edit(typed(dice.randbytes(LOG_BYTES).hex()))
         session.save()
@@ -103,7 +105,7 @@ def test_any_single_damaged_file_costs_nothing(tmp_path: Path) -> None:
     """The newest snapshot is what its predecessor and that one's log lead to."""
     sessions = shelf(tmp_path)
     session = begun(sessions)
-    dice = __import__("random").Random(1)
+    dice = Random(1)
     for number in range(4):
         session.edit(typed(dice.randbytes(LOG_BYTES).hex(), f"w{number}"))
         session.save()
@@ -171,6 +173,7 @@ def test_opening_one_session_opens_no_file_of_another(tmp_path: Path) -> None:
     assert found.info("c" * 32) is None
 
 
+<<<<<<< HEAD
 def test_compacting_leaves_nothing_to_replay_and_the_session_open(tmp_path: Path) -> None:
     """So that what it made superfluous can be removed while it is still ours to remove."""
     sessions = shelf(tmp_path)
@@ -186,3 +189,76 @@ def test_compacting_leaves_nothing_to_replay_and_the_session_open(tmp_path: Path
     session.close(compact=False)
     found = shelf(tmp_path).read(SID)
     assert (code(found.state), found.receipt.replayed) == ("last", 1)
+=======
+def test_a_document_replaced_while_it_is_saved_is_saved_too(tmp_path: Path) -> None:
+    """The snapshot under way does not speak for what came after it."""
+    sessions = shelf(tmp_path)
+    session = begun(sessions)
+    session.edit(typed("one"))
+    replaced = iter([True])
+
+    def wall() -> float:
+        if next(replaced, False):
+            session.become({**session.state, "unsent_input": "two"})
+        return 1000.0
+
+    session._tools = dataclasses.replace(session._tools, wall=wall)
+    session.save()
+    assert session.dirty
+    session.save()
+    assert not session.dirty
+    session.close()
+    assert shelf(tmp_path).read(SID).state["unsent_input"] == "two"
+
+
+def test_nothing_to_save_is_nothing_done(tmp_path: Path) -> None:
+    """Not even a resting document is woken."""
+    session = begun(shelf(tmp_path))
+    session.edit(typed("one"))
+    assert not session.rest()
+    session.save()
+    assert session.rest()
+    assert session.save() == 1
+    assert session._awake is None
+    assert code(session.state) == "one"
+    session.close()
+
+
+def test_generations_whose_key_is_not_here_are_left_alone(tmp_path: Path) -> None:
+    """They are neither counted among the good ones nor called damaged."""
+    sessions = shelf(tmp_path, limits=SessionLimits(log_bytes=100))
+    session = begun(sessions)
+    for number in range(3):
+        session.edit(typed(f"{number}" * 400))
+        session.save()
+    session.close()
+    again = sessions.open(SID)
+    key_of = sessions.keychain.key
+    asked = iter(range(100))
+    sessions.keychain.key = lambda key_id: None if next(asked) else key_of(key_id)  # type: ignore[method-assign]
+    before = names(tmp_path)
+    sessions.prune(again)
+    assert names(tmp_path) == before
+    assert not (tmp_path / "quarantine").exists()
+
+
+def test_the_oldest_history_goes_first_and_work_stays(tmp_path: Path) -> None:
+    """A session beyond its budget gives up records, says so, and forgets them in memory too."""
+    sessions = shelf(tmp_path, limits=SessionLimits(snapshot_bytes=30_000))
+    session = begun(sessions)
+    dice = Random(1)
+    work = dice.randbytes(4_000).hex()
+    session.edit(typed(work))
+    for number in range(200):
+        session.edit(evaluated(number, dice.randbytes(120).hex()))
+    session.save()
+    kept = [each["id"] for each in session.state["evaluations"]]
+    assert 50 <= len(kept) < 200
+    assert kept[-1] == "e199"
+    assert session.dropped["evaluations"] == 200 - len(kept)
+    session.close()
+    found = shelf(tmp_path).read(SID).state
+    assert [each["id"] for each in found["evaluations"]] == kept
+    assert code(found) == work
+    assert max(p.stat().st_size for p in (tmp_path / "sessions").iterdir()) <= 30_000
+>>>>>>> 91e7470fa6ce66e67844802d4c8842ac79445cd2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 
 from shelves import ENDPOINT, IMAGE, OTHER, SID, begun, code, evaluated, shelf, typed
 from store.outcomes import Busy, Corrupt, LockedKey, RolledBack
+from store.sealed import FileIdentity, Kind, seal_snapshot
 from store.sessions import Owner, Sessions
+
+ROOT = Path(__file__).parent
 
 COPY = "c" * 32
 
@@ -176,3 +180,21 @@ def test_what_is_no_id_is_refused(tmp_path: Path, name: str) -> None:
     """Before it becomes part of a path."""
     with pytest.raises(Corrupt, match="no session's id"):
         shelf(tmp_path).open(name)
+
+
+def test_an_upgrade_is_backed_up_and_goes_with_its_session(tmp_path: Path) -> None:
+    """The last snapshot of the older format is kept beside the new ones, and in the archive."""
+    sessions = shelf(tmp_path)
+    written(sessions, SID, "one")
+    old = (ROOT / "golden" / "session-v0.json").read_bytes()
+    identity = FileIdentity(Kind.SNAPSHOT, SID, 7, "f" * 32)
+    data = seal_snapshot(identity, {"revision": 9}, old, sessions.keychain.wraps_for_new_files(), os.urandom)
+    (tmp_path / "sessions" / f"{SID}-00000007.session").write_bytes(data)
+    opened = sessions.open(SID)
+    assert opened.receipt.from_format == 0
+    assert (opened.state["format"], opened.revision) == (1, 9)
+    opened.edit(typed("after"))
+    opened.close()
+    backup = tmp_path / "sessions" / f"{SID}-00000007.v0"
+    assert backup.read_bytes() == data
+    assert sessions.open(SID).receipt.from_format is None

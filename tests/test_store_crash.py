@@ -1,31 +1,25 @@
 """Power cuts, enumerated: every state a disk may be in after one still restores what was acknowledged.
 
-The real store runs on a disk in memory that logs each call. From each prefix of the log follow the
-states the medium may be in: what was synced is there; data that was not is there, missing, cut at any
-byte, or replaced by zeros or garbage; directory entries that were not are there or missing, in every
-combination. In each of them the real store is opened again and judged.
+The real store runs on a disk in memory that logs each call. From the log follow the states the medium may
+be in (`crash_states`). In each of them the real store is opened again and judged.
 
 A checker is only worth what it can catch: the same enumeration, with one sync left out, must fail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain, combinations
-from pathlib import Path
 
 import pytest
 
 from careless_disks import NoSync, RetriedSync, UnorderedRemovals, no_sync_dir
+from crash_states import DATA, RecordingDisk, holed, media, recording
 from simulations.virtual.disk import VirtualDisk
-from simulations.virtual.medium import Call, Medium, Op, Tree, uncertain
+from simulations.virtual.medium import Call, Medium
 from store import History, Limits, SessionSummary, TransitionRecord
 from store.ledger import Ledger
 
-HOME = Path("/disk/user")  # exists, durably; nothing in it does
-DATA = HOME / "data"
-EMPTY = Medium(dirs=frozenset({HOME}))
 LIMITS = Limits(
     segment_bytes=700,
     crowded_bytes=1500,
@@ -35,108 +29,6 @@ LIMITS = Limits(
     reserve_bytes=0,
 )
 BASE = TransitionRecord("a", "e", "s", 1, 1.0, "Fresh", "go", "Connected", "r")
-
-
-class RecordingDisk(VirtualDisk):
-    """Keeps the log of all calls, and after how many of them how many records had been acknowledged."""
-
-    def __init__(self, start: Medium = EMPTY) -> None:
-        super().__init__(start)
-        self.start = start
-        self.acknowledgements = [(0, 0)]
-        self.fail_syncs: set[int] = set()  # which syncs of files, counted from 0, report an error
-        self.syncs = 0
-
-    def fold(self) -> None:
-        """Forget nothing."""
-
-    def sync(self, handle: int) -> None:
-        self.fails_at_sync = self.syncs in self.fail_syncs
-        self.syncs += 1
-        try:
-            super().sync(handle)
-        finally:
-            self.fails_at_sync = False
-
-    def acknowledge(self, records: int) -> None:
-        """Note that so many records in all are acknowledged from here on."""
-        self.acknowledgements.append((len(self.log), records))
-
-    def acknowledged(self, calls: int) -> int:
-        """Return how many were after so many calls."""
-        return max(records for length, records in self.acknowledgements if length <= calls)
-
-
-def recording(kind: type[VirtualDisk]) -> type[RecordingDisk]:
-    """Return a disk of that kind which records."""
-    return type(f"Recording{kind.__name__}", (kind, RecordingDisk), {})
-
-
-# From a log to the media it may leave behind
-
-
-def pending(ops: list[Op]) -> tuple[list[int], list[int]]:
-    """Return which operations on bytes, and which on names, are not certain to be on the medium."""
-    found = uncertain(ops)
-    data = [index for index in found if ops[index].call in (Call.WRITE, Call.TRUNCATE)]
-    return data, [index for index in found if index not in data]
-
-
-def build(start: Medium, ops: list[Op], without: Iterable[int], instead: dict[int, bytes]) -> Medium:
-    """Return the medium after `ops`, some of them left out, some with other data."""
-    tree, left_out = Tree.of(start), set(without)
-    for index, op in enumerate(ops):
-        if index not in left_out:
-            tree.apply(op._replace(data=instead.get(index, op.data)))
-    return tree.reachable().medium()
-
-
-def torn(data: bytes, step: int) -> Iterator[bytes]:
-    """Return what may be on the medium of an append that was not synced."""
-    for size in range(0, len(data), step):
-        yield data[:size]
-    half = len(data) // 2
-    yield bytes(len(data))
-    yield b"\xa5" * len(data)
-    yield data[:half] + bytes(len(data) - half)
-    yield data[:half] + b"\xa5" * (len(data) - half)
-
-
-def holed(data: bytes, step: int) -> Iterator[bytes]:
-    """Return what may be on the medium of a long append whose later blocks were faster."""
-    for size in range(1, len(data), step):
-        yield bytes(size) + data[size:]
-
-
-def subsets(indexes: list[int]) -> Iterator[tuple[int, ...]]:
-    """Return all combinations; of more than four, those of at most two, and all together."""
-    sizes = range(len(indexes) + 1) if len(indexes) <= 4 else (0, 1, 2, len(indexes))
-    return chain.from_iterable(combinations(indexes, size) for size in sizes)
-
-
-def media(
-    disk: RecordingDisk, step: int = 1, tear: Callable[[bytes, int], Iterable[bytes]] = torn
-) -> Iterator[tuple[int, Medium]]:
-    """Return each different medium, and how many records had been acknowledged when the power went.
-
-    Writes are torn at each `step`-th byte.
-    """
-    seen: set[object] = set()
-    for end in range(len(disk.log) + 1):
-        ops, acked = disk.log[:end], disk.acknowledged(end)
-        data, entries = pending(ops)
-        found = [
-            build(disk.start, ops, (*no_data, *no_entries), {})
-            for no_data in ((), data)
-            for no_entries in subsets(entries)
-        ]
-        for last in {ops[index].places: index for index in data if ops[index].call is Call.WRITE}.values():
-            found += [build(disk.start, ops, (), {last: part}) for part in tear(ops[last].data, step)]
-        for medium in found:
-            key = (acked, medium.dirs, frozenset(medium.files.items()))
-            if key not in seen:
-                seen.add(key)
-                yield acked, medium
 
 
 # The judge

@@ -30,6 +30,7 @@ class Mortal(RealDisk):
     def __init__(self) -> None:
         self.calls_left = 10**9
         self.handles: dict[int, Path] = {}
+        self.own: set[Path] = set()  # files it made; others it only syncs, or cuts where they are torn
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
@@ -44,6 +45,7 @@ class Mortal(RealDisk):
             result: Any = None if name in ("sync", "sync_dir") else found(*args)
             if name in ("create", "open"):
                 self.handles[result] = args[0]
+                self.own.update(args[:1] if name == "create" else ())
             elif name == "close":
                 del self.handles[args[0]]
             return result
@@ -140,7 +142,7 @@ class Store(RuleBasedStateMachine):
             pass
         else:
             self.acknowledged(process)
-        unclosed = list(process.disk.handles.values())
+        unclosed = [path for path in process.disk.handles.values() if path in process.disk.own]
         process.disk.bury()
         self.alive.remove(process)
         self.may[process.session] = process.recorded[process.acked :]

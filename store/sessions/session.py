@@ -18,6 +18,7 @@ from store.documents import Edit, applied, check, dump, encode, fit
 from store.documents.document import parse
 from store.documents.sections import HISTORIES
 from store.errors import StoreClosed, disk_error
+from store.outcomes import Corrupt, Reordered
 from store.replace import replace_file
 from store.sealed import FileIdentity, Kind, LogWriter, seal_snapshot
 from store.sessions.names import BASE_GENERATION, Suffix, generations
@@ -97,12 +98,14 @@ class Session:
         self._verified = set(recovered.verified)
         self._log: _Log | None = None
         # A log may only be begun behind a snapshot that says all there is, and that has no log yet.
-        self._snapshot_due = (
+        behind = (
             receipt.generation is None
             or receipt.generation != receipt.newest
             or receipt.from_format is not None
             or recovered.logged
         )
+        self._due = self._revision if behind else None
+        """The revision that no log can lead to: a snapshot of it, or of a later one, is due."""
 
     # -- in memory -------------------------------------------------------------------------
 
@@ -135,7 +138,7 @@ class Session:
     @property
     def dirty(self) -> bool:
         """Whether anything is not on the medium yet."""
-        return self._saved < self._revision or self._snapshot_due
+        return self._saved < self._revision or self._due is not None
 
     def rest(self) -> bool:
         """Keep the document as compressed bytes until it is next looked at; false if it is not saved.
@@ -174,15 +177,14 @@ class Session:
             self._check_open()
             self._awake, self._pending = state, []
             self._revision += 1
-            self._snapshot_due = True
+            self._due = self._revision
             return self._revision
 
     def skip_to(self, revision: int) -> None:
         """Give no revision a second time that was given to edits which cannot be found again."""
         with self._lock:
             if revision > self._revision:
-                self._revision = revision
-                self._snapshot_due = True
+                self._revision = self._due = revision
 
     # -- on disk ---------------------------------------------------------------------------
 
@@ -231,32 +233,40 @@ class Session:
                 return
             try:
                 self._flush(sync=True)
+<<<<<<< HEAD
                 if compact:
                     self._compact()
+=======
+                if compact and self._log is not None:
+                    self._snapshot(*self._taken()[:2])
+            except OSError as problem:
+                raise disk_error("save the session", self._tools.places.sessions, problem) from problem
+>>>>>>> 91e7470fa6ce66e67844802d4c8842ac79445cd2
             finally:
                 self._leave_log()
                 self._lease.release()
 
     def _flush(self, *, sync: bool) -> int:
         self._check_open()
+        if not self.dirty:
+            return self._revision
         state, revision, batch = self._taken()
         try:
-            if self._snapshot_due and (batch or sync):
-                self._snapshot(state, revision, batch)
+            if self._due is not None and (sync or revision > self._written):
+                self._snapshot(state, revision)
             elif batch:
                 self._append(revision, batch)
             if sync:
                 self._sync(state, revision)
         except OSError as problem:
-            self._leave_log()
-            self._snapshot_due = True
+            self._give_up(revision)
             raise disk_error("save the session", self._tools.places.sessions, problem) from problem
         except BaseException:  # interrupted, or no key: what was taken is in the state, and goes with it
-            self._leave_log()
-            self._snapshot_due = True
+            self._give_up(revision)
             raise
         return revision
 
+<<<<<<< HEAD
     def _compact(self) -> None:
         if self._log is None:
             return
@@ -264,6 +274,15 @@ class Session:
             self._snapshot(*self._taken())
         except OSError as problem:
             raise disk_error("save the session", self._tools.places.sessions, problem) from problem
+=======
+    def _give_up(self, revision: int) -> None:
+        """Use no file again of which the kernel may have kept a part."""
+        self._leave_log()
+        with self._lock:
+            # Only what was saved before is known to be anywhere.
+            self._written = min(self._written, self._saved)
+            self._due = revision if self._due is None else max(self._due, revision)
+>>>>>>> 91e7470fa6ce66e67844802d4c8842ac79445cd2
 
     def _taken(self) -> tuple[State, int, list[Edit]]:
         with self._lock:
@@ -293,7 +312,7 @@ class Session:
             log.named = True
         self._saved = revision
         if log.size > self._tools.limits.log_bytes:
-            self._snapshot(state, revision, [])
+            self._snapshot(state, revision)
 
     def _begin_log(self) -> _Log:
         path = self._tools.places.file(self.id, self._generation, Suffix.EDITS)
@@ -313,10 +332,9 @@ class Session:
 
     # -- generations -----------------------------------------------------------------------
 
-    def _snapshot(self, state: State, revision: int, batch: list[Edit]) -> None:
+    def _snapshot(self, state: State, revision: int) -> None:
         """Begin the next generation with everything there is."""
-        self._leave_log()
-        self._snapshot_due = True
+        self._give_up(revision)
         generation = self._generation + 1
         # Counted even if it fails: what a failed attempt left behind must not be taken for this one.
         self._generation = generation
@@ -342,8 +360,9 @@ class Session:
             raise OSError(5, "what was written reads back otherwise", str(path))
         self._verified.add(generation)
         self._written = self._saved = revision
-        self._snapshot_due = False
-        del batch  # it is in the state
+        with self._lock:
+            if self._due is not None and self._due <= revision:  # or it was replaced meanwhile
+                self._due = None
 
     def _within_budget(self, state: State, sealed: Callable[[State], bytes]) -> bytes:
         """Give up the oldest history until the session fits; work stays, whatever its size."""
@@ -371,26 +390,30 @@ class Session:
             look: Recovery | None = None
             disk, places = self._tools.directories.disk, self._tools.places
             names = disk.listing(places.sessions)
-            kept = 0
+            most = self._tools.limits.kept
+            kept: list[int] = []
+            gone: list[int] = []
             for generation in reversed(generations(names, self.id, Suffix.SNAPSHOT)):
                 if generation == BASE_GENERATION:
                     continue
-                if kept >= self._tools.limits.kept:
-                    self._forget(generation, names)
+                if len(kept) == most:
+                    gone.append(generation)
                     continue
                 if generation not in self._verified:
                     look = look or recovery()
-                    if look.verify(generation) is not None:
+                    problem = look.verify(generation)
+                    if isinstance(problem, Corrupt | Reordered):
                         self._tools.directories.set_aside(places.file(self.id, generation, Suffix.SNAPSHOT))
+                    if problem is not None:  # not damaged, and of no use to us: neither counted nor removed
                         continue
                     self._verified.add(generation)
-                kept += 1
-
-    def _forget(self, generation: int, names: Mapping[str, int]) -> None:
-        for suffix in (Suffix.EDITS, Suffix.SNAPSHOT):
-            path = self._tools.places.file(self.id, generation, suffix)
-            if path.name in names:
-                self._tools.directories.disk.unlink(path)
+                kept.append(generation)
+            for generation in reversed(gone):
+                disk.unlink(places.file(self.id, generation, Suffix.SNAPSHOT))
+            # By themselves, because a power cut may have taken the snapshot of a log and left the log.
+            for generation in generations(names, self.id, Suffix.EDITS):
+                if len(kept) == most and generation < kept[-1]:
+                    disk.unlink(places.file(self.id, generation, Suffix.EDITS))
 
     def _check_open(self) -> None:
         if not self._lease.held:

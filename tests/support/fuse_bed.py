@@ -2,10 +2,10 @@
 
 ``python fuse_bed.py NAME cuts|sites PLACE`` runs one workload on it and reports in JSON on the last line.
 
-*cuts* lets the power go before the n-th change, for every n, and judges everything that may be left of each;
-every `--recoveries`-th time also what is left if it goes once more in the midst of the recovery. And it kills the
-process there instead, lets another one go on, and cuts the power then. *sites* leaves out one sync at a time, by
-the place in the store's source that asks for it, and says by which fault that shows.
+*cuts* lets the power go before the n-th change, for every n, and judges everything that may be left of
+each; of every `--recoveries`-th also what is left if it goes once more in the midst of the recovery. And it
+kills the process there instead, lets another one go on, and cuts the power then. *sites* leaves out one sync
+at a time, by the place in the store's source that asks for it, and says by which fault that shows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from confinement import die_with_parent, own_mounts
 from forgetful import LEFTOVERS, Forgetful
 from judging import destroyed, judge, tree
 from store import RealDisk, StoreError
-from store.disk import Disk
 from workloads import WORKLOADS, Work, Workload, lives
 from wrapped_disks import LeavingOut, Sites, Wrapped
 
@@ -83,7 +82,7 @@ class Bed:
         Args:
             leftovers: what to try of what each cut may leave.
             again: the same for cuts of the recovery.
-            stride: each so many cuts those of the recovery are tried as well; 0: never.
+            stride: of each so many media the recovery is cut as well; 0: of none.
         """
         for calls in count():
             self.begin()
@@ -99,7 +98,7 @@ class Bed:
                 if key in self._judged:
                     continue
                 self._judged.add(key)
-                if stride and calls % stride == 0:
+                if stride and len(self._judged) % stride == 0:
                     self.disk.hold()
                     yield from self._recoveries(acked, tried, again)
                     self.disk.unhold()
@@ -177,7 +176,7 @@ def main() -> None:
     parser.add_argument("what", choices=["cuts", "sites"])
     parser.add_argument("place", type=Path)
     parser.add_argument("--mixes", type=int, default=2, help="leftovers with a toss for each file and name")
-    parser.add_argument("--recoveries", type=int, default=0, help="of which cuts; 1: all, 0: none")
+    parser.add_argument("--recoveries", type=int, default=0, help="of which media; 1: all, 0: none")
     parser.add_argument("--leave-out", default="", help="see wrapped_disks.LeavingOut")
     options = parser.parse_args()
     own_mounts()
@@ -187,7 +186,9 @@ def main() -> None:
             found = {}
             for site in sites_of(bed):
                 without = Bed(disk, options.workload, site)
-                found[site] = "needless" if site in bed.workload.needless else caught(without)
+                found[site] = (
+                    "needless" if site.rpartition(" ")[0] in bed.workload.needless else caught(without)
+                )
             print(json.dumps(found))  # noqa: T201 -- the report
             return
         leftovers = [*LEFTOVERS, *(f"mixed {seed}" for seed in range(options.mixes))]
