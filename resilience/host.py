@@ -109,8 +109,6 @@ class OwnHost:
         self._contexts.close()
         for writer in self._lanes.values():
             writer.close()
-        if self._vault is not None:
-            self._vault.close()
 
 
 class Writer:

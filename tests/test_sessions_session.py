@@ -173,7 +173,6 @@ def test_opening_one_session_opens_no_file_of_another(tmp_path: Path) -> None:
     assert found.info("c" * 32) is None
 
 
-<<<<<<< HEAD
 def test_compacting_leaves_nothing_to_replay_and_the_session_open(tmp_path: Path) -> None:
     """So that what it made superfluous can be removed while it is still ours to remove."""
     sessions = shelf(tmp_path)
@@ -189,7 +188,8 @@ def test_compacting_leaves_nothing_to_replay_and_the_session_open(tmp_path: Path
     session.close(compact=False)
     found = shelf(tmp_path).read(SID)
     assert (code(found.state), found.receipt.replayed) == ("last", 1)
-=======
+
+
 def test_a_document_replaced_while_it_is_saved_is_saved_too(tmp_path: Path) -> None:
     """The snapshot under way does not speak for what came after it."""
     sessions = shelf(tmp_path)
@@ -261,4 +261,3 @@ def test_the_oldest_history_goes_first_and_work_stays(tmp_path: Path) -> None:
     assert [each["id"] for each in found["evaluations"]] == kept
     assert code(found) == work
     assert max(p.stat().st_size for p in (tmp_path / "sessions").iterdir()) <= 30_000
->>>>>>> 91e7470fa6ce66e67844802d4c8842ac79445cd2

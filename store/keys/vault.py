@@ -159,15 +159,9 @@ class KeyringVault:
             raise type(job.refused)(*job.refused.args)
         return job.answer
 
-<<<<<<< HEAD
-    @staticmethod
-    def _work(jobs: SimpleQueue[_Job | None]) -> None:
-        while (job := jobs.get()) is not None:
-=======
     def _work(self) -> None:
         """Do what was asked, in order, and end when there is nothing more."""
         while job := self._next():
->>>>>>> 91e7470fa6ce66e67844802d4c8842ac79445cd2
             try:
                 job.answer = job.call()
             except VaultError as exc:

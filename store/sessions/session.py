@@ -233,15 +233,8 @@ class Session:
                 return
             try:
                 self._flush(sync=True)
-<<<<<<< HEAD
                 if compact:
                     self._compact()
-=======
-                if compact and self._log is not None:
-                    self._snapshot(*self._taken()[:2])
-            except OSError as problem:
-                raise disk_error("save the session", self._tools.places.sessions, problem) from problem
->>>>>>> 91e7470fa6ce66e67844802d4c8842ac79445cd2
             finally:
                 self._leave_log()
                 self._lease.release()
@@ -266,15 +259,16 @@ class Session:
             raise
         return revision
 
-<<<<<<< HEAD
     def _compact(self) -> None:
         if self._log is None:
             return
+        state, revision, _ = self._taken()
         try:
-            self._snapshot(*self._taken())
+            self._snapshot(state, revision)
         except OSError as problem:
+            self._give_up(revision)
             raise disk_error("save the session", self._tools.places.sessions, problem) from problem
-=======
+
     def _give_up(self, revision: int) -> None:
         """Use no file again of which the kernel may have kept a part."""
         self._leave_log()
@@ -282,7 +276,6 @@ class Session:
             # Only what was saved before is known to be anywhere.
             self._written = min(self._written, self._saved)
             self._due = revision if self._due is None else max(self._due, revision)
->>>>>>> 91e7470fa6ce66e67844802d4c8842ac79445cd2
 
     def _taken(self) -> tuple[State, int, list[Edit]]:
         with self._lock:
