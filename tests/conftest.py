@@ -32,6 +32,12 @@ WANTS = {
     "nftables": "nftables",
     "namespace": "network namespaces",
     "tmpfs": "tmpfs",
+    "mount refused": "the right to mount",
+    "strace": "strace",
+    "e2fsprogs": "e2fsprogs",
+    "fuse3": "FUSE",
+    "/dev/fuse": "FUSE",
+    "/dev/loop": "loop devices",
     "make race": "the race's peers",
 }
 """A word of a skip's reason, and what the machine lacks; the first that fits counts."""

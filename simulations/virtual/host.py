@@ -18,6 +18,7 @@ from simulations.virtual.clock import Clock
 from simulations.virtual.loop import VirtualLoop
 from simulations.virtual.network import VirtualNetwork
 from simulations.virtual.universe import Universe
+from store.keys import VaultLocked
 from store.sessions import Owner
 
 if TYPE_CHECKING:
@@ -149,22 +150,40 @@ class VirtualHost:
 
 
 class VirtualVault:
-    """The machine's keyring: open, and kept through every kill and power cut."""
+    """The machine's keyring: kept through every kill and power cut.
+
+    Attributes:
+        locked: whoever asks is refused; what is there stays.
+    """
 
     def __init__(self) -> None:
+        self.locked = False
         self._entries: dict[str, str] = {}
+
+    def opened(self) -> VirtualVault:
+        """The same entries, for whoever looks from outside."""
+        vault = VirtualVault()
+        vault._entries = self._entries
+        return vault
 
     def usable(self) -> str | None:
         return None
 
     def get(self, name: str) -> str | None:
+        self._check()
         return self._entries.get(name)
 
     def set(self, name: str, secret: str) -> None:
+        self._check()
         self._entries[name] = secret
 
     def delete(self, name: str) -> None:
+        self._check()
         self._entries.pop(name, None)
+
+    def _check(self) -> None:
+        if self.locked:
+            raise VaultLocked("the keyring is locked")
 
 
 def image_at(address: str) -> int:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from store.documents import State
     from store.sealed.envelope import Json
+    from store.sessions.recovery import Recovered
     from store.sessions.session import Session
     from store.sessions.shelf import Sessions
 
@@ -86,8 +87,8 @@ class Export:
         document: its state, in today's format.
         revision: how many edits led there.
         at: when it was exported, seconds since 1970.
-        lineage: fingerprints of this state and of the generations behind it, by which a merge finds what
-            both sides once had in common.
+        lineage: marks of this state and of the generations behind it, by which a merge finds what both
+            sides once had in common.
         sealed: whether the file it was read from was.
     """
 
@@ -107,10 +108,10 @@ def gather(sessions: Sessions, session: str, at: float, generation: int | None =
     """
     recovery = recovery_of(sessions, session)
     found = recovery.run(generation=generation)
-    lineage = {fingerprint(found.state): None}
+    lineage = {_mark(found): None}
     for each in reversed(recovery.snapshots):
         if recovery.verify(each) is None:
-            lineage[fingerprint(recovery.run(generation=each).state)] = None
+            lineage[_mark(recovery.run(generation=each))] = None
     return Export(found.state, found.receipt.revision, at, tuple(lineage))
 
 
@@ -119,6 +120,11 @@ def fingerprint(state: State) -> str:
     rest = {name: value for name, value in state.items() if name != "session"}
     text = json.dumps(rest, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _mark(found: Recovered) -> str:
+    # With the revision: somebody may have undone everything, and that is later work, not the earlier state.
+    return f"{found.receipt.revision}-{fingerprint(found.state)}"
 
 
 # -- files -----------------------------------------------------------------------------
@@ -364,14 +370,14 @@ def _merged(sessions: Sessions, export: Export, session: str, acknowledged: int,
 def _common(sessions: Sessions, opened: Session, export: Export) -> State | None:
     """Return the newest state here that the export's lineage names."""
     known = set(export.lineage)
-    if fingerprint(opened.state) in known:
+    if f"{opened.revision}-{fingerprint(opened.state)}" in known:
         return opened.state
     recovery = sessions.recovery(opened.id)
     for generation in reversed(recovery.snapshots):
         if recovery.verify(generation) is None:
-            state = recovery.run(generation=generation).state
-            if fingerprint(state) in known:
-                return state
+            found = recovery.run(generation=generation)
+            if _mark(found) in known:
+                return found.state
     return None
 
 

@@ -259,6 +259,14 @@ class Session:
             raise
         return revision
 
+    def _give_up(self, revision: int) -> None:
+        """Use no file again of which the kernel may have kept a part."""
+        self._leave_log()
+        with self._lock:
+            # Only what was saved before is known to be anywhere.
+            self._written = min(self._written, self._saved)
+            self._due = revision if self._due is None else max(self._due, revision)
+
     def _compact(self) -> None:
         if self._log is None:
             return
@@ -268,14 +276,6 @@ class Session:
         except OSError as problem:
             self._give_up(revision)
             raise disk_error("save the session", self._tools.places.sessions, problem) from problem
-
-    def _give_up(self, revision: int) -> None:
-        """Use no file again of which the kernel may have kept a part."""
-        self._leave_log()
-        with self._lock:
-            # Only what was saved before is known to be anywhere.
-            self._written = min(self._written, self._saved)
-            self._due = revision if self._due is None else max(self._due, revision)
 
     def _taken(self) -> tuple[State, int, list[Edit]]:
         with self._lock:

@@ -128,13 +128,7 @@ class Sessions:
 
     def info(self, session: str) -> SessionInfo | None:
         """Return what can be told of one session; None if there is none of that id."""
-        names = self._names(self.places.sessions)
-        files = [f for name in names if name.startswith(session) and (f := parse(name))]
-        if not files:
-            return None
-        newest = max((f for f in files if f.suffix is Suffix.SNAPSHOT), default=None)
-        found = self._info(self.places.sessions, newest) if newest else SessionInfo(session)
-        return replace(found, size=sum(names[f.name] for f in files))
+        return next((each for each in self.listing() if each.session == session), None)
 
     def key_ids(self) -> set[str]:
         """Return the ids of every key that any file here names."""

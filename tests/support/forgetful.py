@@ -421,9 +421,10 @@ class Forgetful:
         self.mount = mount
         mount.mkdir(parents=True, exist_ok=True)
         before = mount.stat().st_dev
-        self._server = subprocess.Popen(
-            [sys.executable, __file__, str(mount)], env=environment(), stdin=subprocess.DEVNULL
-        )
+        # Of two installed libraries the older one would be taken.
+        variables = environment() | {"FUSE_LIBRARY_NAME": "fuse3"}
+        words = [sys.executable, __file__, str(mount)]
+        self._server = subprocess.Popen(words, env=variables, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + READY_S
         while mount.stat().st_dev == before:
             if self._server.poll() is not None or time.monotonic() > deadline:

@@ -170,7 +170,8 @@ class HistoryWorkload:
             damaged = history.receipt.damaged
         done = newest(summaries)
         if frozenset(summaries) != self.expected(done):
-            raise Wrong(f"not the state after {done} steps: {summaries}")
+            seen = [(summary.image, summary.seq, summary.transitions) for summary in summaries]
+            raise Wrong(f"not the state after {done} steps: {seen}")
         numbers = [int(record.at) for record in found]
         in_order = numbers == sorted(set(numbers)) and found == [transition(number) for number in numbers]
         whole = self.gaps or not found or numbers[0] + len(found) - 1 == numbers[-1] == done
