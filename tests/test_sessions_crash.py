@@ -20,11 +20,10 @@ NIGHTLY = os.environ.get("RESILIENCE_CRASH_STATES") == "nightly"
 STEP = 1 if NIGHTLY else 23
 """Writes are torn at every so many bytes: 23 shares no factor with the sizes of what is written."""
 
-RECOVERED = 5 if NIGHTLY else 37
+RECOVERED = 37
 """The recovery from every so-manieth state is cut in its turn."""
 
-RECOVERY_STEP = 5 if NIGHTLY else 67
-
+RECOVERY_STEP = 23 if NIGHTLY else 67
 
 SEEN: dict[str, set[bytes]] = {}
 """Digests of the media that were judged, by world."""
