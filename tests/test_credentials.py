@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,13 +118,14 @@ def test_no_word_about_them_shows_a_secret(credentials: Credentials, tmp_path: P
     said = [repr(credentials), str(credentials), repr(CURVE), str(TOKEN), f"{TOKEN!r}"]
     for name in (NAME, COPY):
         flip(tmp_path / name)
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: credentials.get("10.0.0.2:5555"),
         lambda: credentials.set("x", TOKEN),
         lambda: credentials.set("", TOKEN),
         lambda: credentials.set("x", Token("")),
         lambda: credentials.set("x", replace(CURVE, secret=CANARY * 10_000)),
-    ):
+    ]
+    for call in calls:
         with pytest.raises((SessionError, BadCredential)) as caught:
             call()
         said += words_of(caught.value)
