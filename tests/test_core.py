@@ -88,6 +88,10 @@ class FakeWorld:
     journal: list[TransitionRecord] = field(default_factory=list)
     unsynced: int = 0
     proofs: int = 0
+    reads: int = 0
+    holds_session: bool = False
+    archived: list[str] = field(default_factory=list)
+    saved_revision: int = 0
     armed: float | None = None
     seen: Vitals | None = None
 
@@ -139,6 +143,21 @@ class FakeWorld:
 
     def proven(self, core: ImageCore) -> None:  # noqa: ARG002 - same
         self.proofs += 1
+
+    def read_session(self, core: ImageCore) -> None:
+        self.reads += 1
+        if self.holds_session:
+            return
+        if core.stored is not None:
+            core.restored()
+        else:
+            core.absent()
+
+    def archive_session(self, core: ImageCore, session: str) -> None:  # noqa: ARG002 - same
+        self.archived.append(session)
+
+    def revision(self, core: ImageCore) -> int:  # noqa: ARG002 - same
+        return self.saved_revision
 
 
 class Bench:

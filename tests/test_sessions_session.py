@@ -244,3 +244,20 @@ def test_the_oldest_history_goes_first_and_work_stays(tmp_path: Path) -> None:
     assert [each["id"] for each in found["evaluations"]] == kept
     assert code(found) == work
     assert max(p.stat().st_size for p in (tmp_path / "sessions").iterdir()) <= 30_000
+
+
+def test_compacting_leaves_nothing_to_replay_and_the_session_open(tmp_path: Path) -> None:
+    """So that what it made superfluous can be removed while it is still ours to remove."""
+    sessions = shelf(tmp_path)
+    session = begun(sessions)
+    for number in range(6):
+        session.edit(typed(f"edit {number}"))
+        session.save()
+        session.edit(typed(f"and {number}"))
+        assert session.compact() == session.revision
+    sessions.prune(session)
+    assert len([name for name in names(tmp_path) if name.endswith(".session")]) == SessionLimits().kept
+    session.edit(typed("last"))
+    session.close(compact=False)
+    found = shelf(tmp_path).read(SID)
+    assert (code(found.state), found.receipt.replayed) == ("last", 1)

@@ -18,6 +18,8 @@ from resilience.errors import (
 from simulations.check.secrecy import CANARY
 from simulations.trace import Entry, Kind
 from simulations.virtual.link import COMMENT
+from store import StoreError
+from store.documents import Put
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -32,6 +34,10 @@ LOOK_S = 0.5
 PROBE_TIMEOUT_S = 30.0
 PROBE_PAUSE_S = 0.02
 SHORT_TIMEOUT_S, LONG_TIMEOUT_S = 0.3, 20.0
+WORKSPACE = "w1"
+SAVED_BY_HAND = 0.2
+"""The share of edits after which the user saves at once, and waits for it."""
+
 OF_AN_IMAGE = 1_000_000
 """Labels of image i are i + 1 million and some: every evaluation of a run has code of its own."""
 
@@ -75,6 +81,7 @@ class User:
         """Begin to work."""
         self.spawn(self._watch())
         self.spawn(self._work())
+        self.spawn(self._type())
         self.probe()
 
     def spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -94,7 +101,8 @@ class User:
     async def _watch(self) -> None:
         while True:
             stands = {"state": self._image.state.value, "reason": self._image.reason.value}
-            self._note(Kind.STANDS, **stands, busy=self._image.busy)
+            saved = self._image.session.saved_revision
+            self._note(Kind.STANDS, **stands, busy=self._image.busy, saved=saved)
             await asyncio.sleep(LOOK_S)
 
     async def _work(self) -> None:
@@ -103,6 +111,29 @@ class User:
         while True:
             await asyncio.sleep(self._dice.expovariate(1 / self._load.evaluate_every_s))
             self.spawn(self.evaluate(str(next(self._labels)), self._patience()))
+
+    async def _type(self) -> None:
+        if self._load.edit_every_s <= 0:
+            return
+        while True:
+            await asyncio.sleep(self._dice.expovariate(1 / self._load.edit_every_s))
+            text = str(next(self._labels))
+            code = f'{text}{COMMENT}{CANARY}{self._number}"'
+            try:
+                revision = self._image.edit(Put("workspaces", {"title": "w", "code": code}, WORKSPACE))
+            except ResilienceError:
+                continue  # read-only: another process has the session
+            self._note(Kind.EDITED, revision=revision, text=text)
+            if self._dice.random() < SAVED_BY_HAND:
+                self.spawn(self._save())
+
+    async def _save(self) -> None:
+        try:
+            saved = await self._image.save()
+        except (ResilienceError, StoreError) as problem:
+            self._note(Kind.SAVE, saved=0, problem=type(problem).__name__)
+        else:
+            self._note(Kind.SAVE, saved=saved, problem="")
 
     def _patience(self) -> float:
         roll = self._dice.random()

@@ -147,12 +147,14 @@ class Recovery:
         )
         findings = [self._finding(each, problem) for each, problem in sorted(self._bad.items())]
         found.moved = list(findings)
+        whole = True
         for log in self.logs if follow else ():
             if log < generation:
                 continue
-            whole, revision = self._follow(log, found, revision, findings)
-            if not whole:
-                break
+            if whole:
+                whole, revision = self._follow(log, found, revision, findings)
+            else:
+                self._set_apart(log, found, findings, "it follows what is missing")
         found.receipt = Receipt(
             self._session,
             generation,
@@ -169,38 +171,47 @@ class Recovery:
         self, generation: int, found: Recovered, revision: int, findings: list[Finding]
     ) -> tuple[bool, int]:
         """Apply one log; return whether the next may follow it, and the revision it leads to."""
-        read, tail = self._log(generation)
+        read, data = self._log(generation)
+        found.logged = True  # even if nothing stands in it: its name is taken
         if read is None:
             return True, revision
-        found.logged = True
         if isinstance(read, Finding):
             findings.append(read)
             found.moved.append(read)
             return True, revision  # the next snapshot may be damaged and its log whole; a gap will be seen
-        for _, payload, _ in read.records:
+        name, used = self._path(generation, Suffix.EDITS).name, 0
+        for _, payload, end in read.records:
             try:
                 first = REVISION.unpack_from(payload)[0]
                 edits = decode(payload[REVISION.size :])
             except (BadEdit, struct.error) as problem:
-                findings.append(self._log_finding(generation, f"a record cannot be read: {problem}"))
+                found.tails[name] = data[used:]
+                findings.append(Finding(name, Outcome.CORRUPT, f"a record cannot be read: {problem}"))
                 return False, revision
             if first > revision + 1:
-                findings.append(
-                    self._log_finding(generation, f"revisions {revision + 1} to {first - 1} missing")
+                # A writer's records follow each other, so that it is the first one, and none was used.
+                self._set_apart(
+                    generation, found, findings, f"revisions {revision + 1} to {first - 1} missing"
                 )
                 return False, revision
             for edit in edits[revision + 1 - first :]:
                 found.state = applied(found.state, edit)
                 revision += 1
+            used = end
         if read.ending is not Ending.CLEAN:
-            name = self._path(generation, Suffix.EDITS).name
-            found.tails[name] = tail
+            found.tails[name] = data[read.good :]
             outcome = read.outcome or Outcome.CORRUPT
             findings.append(Finding(name, outcome, f"{read.ending} after {read.good} bytes"))
         return True, revision
 
+    def _set_apart(self, generation: int, found: Recovered, findings: list[Finding], detail: str) -> None:
+        """Keep a log that does not follow the snapshot: it would be removed with its generation."""
+        finding = Finding(self._path(generation, Suffix.EDITS).name, Outcome.REORDERED, detail)
+        findings.append(finding)
+        found.moved.append(finding)
+
     def _log(self, generation: int) -> tuple[LogRead | Finding | None, bytes]:
-        """Read one log, and what stands behind its last true record; None: nothing was ever written."""
+        """Read one log, and its bytes; None: nothing was ever written."""
         path = self._path(generation, Suffix.EDITS)
         expected = Expected(Kind.EDITS, self._session, generation)
         try:
@@ -210,7 +221,7 @@ class Recovery:
             read = read_log(data, expected, self._key_of, path=path)
         except (Corrupt, Reordered) as problem:
             return Finding(path.name, problem.outcome, problem.detail), b""
-        return read, data[read.good :]
+        return read, data
 
     def _document(self, generation: int, plaintext: bytes, *, read_only: bool) -> Loaded:
         try:
@@ -222,9 +233,6 @@ class Recovery:
 
     def _finding(self, generation: int, problem: SessionError) -> Finding:
         return Finding(self._path(generation, Suffix.SNAPSHOT).name, problem.outcome, problem.detail)
-
-    def _log_finding(self, generation: int, detail: str) -> Finding:
-        return Finding(self._path(generation, Suffix.EDITS).name, Outcome.CORRUPT, detail)
 
     def _path(self, generation: int, suffix: Suffix) -> Path:
         return self._places.file(self._session, generation, suffix)

@@ -211,6 +211,13 @@ class Session:
         except OSError:
             return False
 
+    def compact(self) -> int:
+        """Save, and leave one snapshot that says all; returns the revision, raises as `write`."""
+        with self._io:
+            self._flush(sync=True)
+            self._compact()
+            return self._saved
+
     def close(self, *, compact: bool = True) -> None:
         """Save, and let the session go; again does nothing.
 
@@ -226,10 +233,8 @@ class Session:
                 return
             try:
                 self._flush(sync=True)
-                if compact and self._log is not None:
-                    self._snapshot(*self._taken()[:2])
-            except OSError as problem:
-                raise disk_error("save the session", self._tools.places.sessions, problem) from problem
+                if compact:
+                    self._compact()
             finally:
                 self._leave_log()
                 self._lease.release()
@@ -240,7 +245,7 @@ class Session:
             return self._revision
         state, revision, batch = self._taken()
         try:
-            if self._due is not None and (batch or sync):
+            if self._due is not None and (sync or revision > self._written):
                 self._snapshot(state, revision)
             elif batch:
                 self._append(revision, batch)
@@ -258,7 +263,17 @@ class Session:
         """Use no file again of which the kernel may have kept a part."""
         self._leave_log()
         with self._lock:
+            # Only what was saved before is known to be anywhere.
+            self._written = min(self._written, self._saved)
             self._due = revision if self._due is None else max(self._due, revision)
+
+    def _compact(self) -> None:
+        if self._log is None:
+            return
+        try:
+            self._snapshot(*self._taken()[:2])
+        except OSError as problem:
+            raise disk_error("save the session", self._tools.places.sessions, problem) from problem
 
     def _taken(self) -> tuple[State, int, list[Edit]]:
         with self._lock:
@@ -366,12 +381,14 @@ class Session:
             look: Recovery | None = None
             disk, places = self._tools.directories.disk, self._tools.places
             names = disk.listing(places.sessions)
-            kept = 0
+            most = self._tools.limits.kept
+            kept: list[int] = []
+            gone: list[int] = []
             for generation in reversed(generations(names, self.id, Suffix.SNAPSHOT)):
                 if generation == BASE_GENERATION:
                     continue
-                if kept >= self._tools.limits.kept:
-                    self._forget(generation, names)
+                if len(kept) == most:
+                    gone.append(generation)
                     continue
                 if generation not in self._verified:
                     look = look or recovery()
@@ -381,13 +398,13 @@ class Session:
                     if problem is not None:  # not damaged, and of no use to us: neither counted nor removed
                         continue
                     self._verified.add(generation)
-                kept += 1
-
-    def _forget(self, generation: int, names: Mapping[str, int]) -> None:
-        for suffix in (Suffix.EDITS, Suffix.SNAPSHOT):
-            path = self._tools.places.file(self.id, generation, suffix)
-            if path.name in names:
-                self._tools.directories.disk.unlink(path)
+                kept.append(generation)
+            for generation in reversed(gone):
+                disk.unlink(places.file(self.id, generation, Suffix.SNAPSHOT))
+            # By themselves, because a power cut may have taken the snapshot of a log and left the log.
+            for generation in generations(names, self.id, Suffix.EDITS):
+                if len(kept) == most and generation < kept[-1]:
+                    disk.unlink(places.file(self.id, generation, Suffix.EDITS))
 
     def _check_open(self) -> None:
         if not self._lease.held:

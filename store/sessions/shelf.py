@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from store.directories import Directories
 from store.documents import dump, merge, new_document
 from store.errors import StoreError, naming
-from store.outcomes import Corrupt, RolledBack
+from store.outcomes import Corrupt, Outcome, RolledBack, SessionError
 from store.replace import PART, replace_file
 from store.sealed import FileIdentity, Kind, peek, seal_snapshot
+from store.sessions.archive import belongs, move
 from store.sessions.lease import Lease, Owner, read_owner
 from store.sessions.limits import SessionLimits
 from store.sessions.names import (
@@ -23,7 +24,6 @@ from store.sessions.names import (
     backup_name,
     is_session_id,
     parse,
-    parse_backup,
 )
 from store.sessions.receipt import Finding, Receipt
 from store.sessions.recovery import MAX_FILE_BYTES, Recovered, Recovery
@@ -217,29 +217,40 @@ class Sessions:
     def _opened(
         self, session: str, lease: Lease, generation: int | None, acknowledged: int, *, accept: bool
     ) -> Session:
+        self._undo_move(session)
         names = self._names(self.places.sessions)
         recovered = self.recovery(session, names).run(generation=generation)
         receipt = recovered.receipt
         behind = max(0, acknowledged - receipt.revision) if generation is None else 0
-        if behind and not receipt.findings and not accept:
+        damaged = any(each.outcome is Outcome.CORRUPT for each in receipt.findings)
+        if behind and not damaged and not accept:
             detail = f"revision {receipt.revision}, but {acknowledged} was saved"
             raise RolledBack("open the session", self.places.sessions, detail)
+        recovered.receipt = replace(
+            receipt, missing=0 if accept else behind, rolled_back=bool(behind and accept)
+        )
+        if receipt.from_format is not None and receipt.generation is not None:
+            with naming("back up the session", self.places.sessions):
+                self._back_up(session, receipt.generation, receipt.from_format)
+        opened = Session(self._tools, recovered, lease, _lasting(recovered.about))
+        if generation is not None:
+            opened.skip_to(max(acknowledged, self._last_revision(session, names)) + 1)
+        elif behind:
+            # On the medium before the damaged files leave: without them what is missing looks rolled back.
+            opened.skip_to(acknowledged)
+            opened.save()
         with naming("mend the session", self.places.sessions):
             findings = self._set_aside(recovered)
             self._sweep(session, names)
-            if receipt.from_format is not None and receipt.generation is not None:
-                self._back_up(session, receipt.generation, receipt.from_format)
-        recovered.receipt = replace(
-            receipt,
-            findings=findings,
-            missing=0 if accept else behind,
-            rolled_back=bool(behind and accept),
-        )
-        opened = Session(self._tools, recovered, lease, _lasting(recovered.about))
-        if recovered.receipt.missing or recovered.receipt.rolled_back:
-            opened.skip_to(acknowledged)
+        opened.receipt = replace(recovered.receipt, findings=findings)
         self._merge_copies(opened, names)
         return opened
+
+    def _last_revision(self, session: str, names: Iterable[str]) -> int:
+        """Return the highest revision that can be found, so that going back gives none a second time."""
+        with suppress(SessionError):
+            return self.recovery(session, names).run().receipt.revision
+        return 0
 
     def prune(self, session: Session) -> None:
         """Remove what the newest generations make superfluous."""
@@ -295,11 +306,16 @@ class Sessions:
         opened.receipt = replace(opened.receipt, merged=tuple(merged))
 
     def _merge_copy(self, opened: Session, copy: str) -> None:
-        base = self.recovery(copy).run(generation=BASE_GENERATION).state
-        theirs = self.recovery(copy).run().state
-        found = merge(base, opened.state, {**theirs, "session": opened.id}, self._wall())
-        opened.become(found.state)
-        opened.save()
+        found = self.recovery(copy).run()
+        # In the document itself, and so on the medium exactly if what was merged is.
+        joined = f"{copy}-{found.receipt.revision}"
+        if all(each.get("id") != joined for each in opened.state.get("merges", ())):
+            base = self.recovery(copy).run(generation=BASE_GENERATION).state
+            sides = [{**state, "session": opened.id} for state in (base, found.state)]
+            state = merge(sides[0], opened.state, sides[1], self._wall()).state
+            record = {"id": joined, "at": self._wall(), "path": [], "action": "joined"}
+            opened.become({**state, "merges": [*state.get("merges", ()), record]})
+            opened.save()
         self._put_away(copy)
 
     # -- putting away ----------------------------------------------------------------------
@@ -328,16 +344,16 @@ class Sessions:
     def _put_away(self, session: str) -> None:
         self._move(session, self.places.sessions, self.places.archive)
 
+    def _undo_move(self, session: str) -> None:
+        """Bring back what a way to or from the archive that was cut short left there."""
+        if any(belongs(name, session) for name in self._names(self.places.sessions)):
+            self._move(session, self.places.archive, self.places.sessions)
+
     def _move(self, session: str, source: Path, target: Path) -> None:
-        with naming("move the session", source):
-            self.directories.make(target)
-            self.directories.sync_names()
-            names = [name for name in self._names(source) if _belongs(name, session)]
-            # Snapshots last, the newest at the very end: until then the session is found where it was.
-            for name in sorted(names, key=lambda each: (each.endswith(Suffix.SNAPSHOT), each)):
-                self._disk.rename(source / name, target / name)
-            self._disk.sync_dir(target)
-            self._disk.sync_dir(source)
+        names = [name for name in self._names(source) if belongs(name, session)]
+        if names:
+            with naming("move the session", source):
+                move(self.directories, names, source, target, newest_first=target == self.places.sessions)
 
     # -- taking over -----------------------------------------------------------------------
 
@@ -421,7 +437,8 @@ class Sessions:
         """Remove files that were never whole: their writer died, and nobody else may write this session."""
         for name in names:
             if name.startswith(session) and name.endswith(PART) and not name.endswith(TAKEOVER + PART):
-                self._disk.unlink(self.places.sessions / name)
+                with suppress(FileNotFoundError):  # a backup or a snapshot was just made by that name
+                    self._disk.unlink(self.places.sessions / name)
 
     def _back_up(self, session: str, generation: int, from_format: int) -> None:
         """Keep the last snapshot of an older format before anything newer is written."""
@@ -429,12 +446,6 @@ class Sessions:
         target = self.places.sessions / backup_name(session, generation, from_format)
         if target.name not in self._names(self.places.sessions):
             replace_file(self._disk, target, self._disk.read(source, MAX_FILE_BYTES))
-
-
-def _belongs(name: str, session: str) -> bool:
-    """Whether this is a file of the session's own: the lock stays where it is."""
-    file, backup = parse(name), parse_backup(name)
-    return session == (file.session if file else backup[0] if backup else None)
 
 
 def _lasting(about: Mapping[str, Any]) -> dict[str, Any]:

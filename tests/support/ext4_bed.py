@@ -65,8 +65,7 @@ class Bed:
             seam = CutBefore(self.disk.cut, changes, self.leave_out)
             acked = 0
             with suppress(StoreError, OSError):
-                for acked in lives(self.workload.open(self.data, seam.seam()), STEPS):
-                    pass
+                acked = max([0, *lives(self.workload.open(self.data, seam.seam()), STEPS)])
             seam.let_go()
             over = seam.seen <= changes
             if over:
