@@ -343,9 +343,10 @@ def test_no_secret_in_anything_that_is_written_or_said(
     Credentials(data_dir, RealDisk(), sessions.keychain).set("lab", Token(token))
     keys = [sessions.keychain.active().secret]
     (tmp_path / "out").mkdir()
-    old, new = ["--passphrase-file", secrets["old"]], ["--new-passphrase-file", secrets["new"]]
-    wrong = ["--passphrase-file", secrets["wrong"]]
-    export = ["--export-passphrase-file", secrets["new"]]
+    old: list[str | Path] = ["--passphrase-file", secrets["old"]]
+    new: list[str | Path] = ["--new-passphrase-file", secrets["new"]]
+    wrong: list[str | Path] = ["--passphrase-file", secrets["wrong"]]
+    export: list[str | Path] = ["--export-passphrase-file", secrets["new"]]
     file = tmp_path / "out" / "session.export"
     flip(snapshots(data_dir)[0])
     commands: list[list[str | Path]] = [
