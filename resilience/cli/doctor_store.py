@@ -73,7 +73,9 @@ def _directory(where: Path) -> Iterator[Finding]:
         yield fail("data directory", f"{where}: {problem.strerror}", refusal.advice)
         return
     free = shutil.disk_usage(standing).free
-    words = f"{where}, {size(free)} free" if where.exists() else f"{where}: made when it is first needed"
+    words = f"{where}, {size(free)} free"
+    if not where.exists():
+        words += "; made when it is first needed"
     if free < LOW_SPACE_BYTES:
         yield warn("data directory", words, "Free some space there, before something has to wait for it.")
     else:

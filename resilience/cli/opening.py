@@ -146,10 +146,12 @@ class Desk:
             )
         if found and stored and not with_files:
             which = f"session {short(found[0].session)} ({found[0].image})"
+            saved = found[0].acknowledged
             raise Refused(
                 "no such session",
-                f"Of {which} no document is stored, only transitions.",
-                "`resilience sessions history` shows them.",
+                f"Of {which} no document is stored, only transitions"
+                + (f", although {saved} revisions were saved." if saved else "."),
+                "Put its files back, or import an export of it; `resilience sessions history` shows the rest.",
             )
         if not found:
             names = ", ".join(f"{short(each.session)} ({each.image or '?'})" for each in entries[:5])

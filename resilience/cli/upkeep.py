@@ -128,7 +128,9 @@ def _print(entry: Entry, report: Report) -> None:
     if report.repaired and report.receipt:
         click.echo(f"  {report.receipt}")
     if report.repaired and not report.receipt:
-        click.echo("  Nothing of it could be used; all of it is in quarantine, and the image can begin anew.")
+        click.echo(
+            "  Nothing of it could be used; all of it is in quarantine. Import an export, or let the image start fresh."
+        )
     elif report.problem and not report.repaired:
         click.echo(f"  {report.problem}")
     elif not report.sound and not report.repaired and report.archived:

@@ -9,17 +9,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
-from resilience.cli import app
+from resilience.cli import app, opening
 from shelves import OTHER, SID, evaluated, shelf, typed
 from store import History, RealDisk, TransitionRecord
 from store.sessions import Sessions
+from vaults import MemoryVault
 
 DONE, FAILED, USAGE = 0, 1, 2
 CANARY = "Xylophone-canary-4711"
 CODE = f'"{CANARY}"\n| x |\nx := 3.\nx + 4'
 WALL_S = 1_790_000_000.0
+
+
+@pytest.fixture
+def keyring(monkeypatch: pytest.MonkeyPatch) -> MemoryVault:
+    """The keyring that commands find: this one, and not the machine's."""
+    vault = MemoryVault()
+    monkeypatch.setattr(opening, "KeyringVault", lambda: vault)
+    return vault
 
 
 @dataclass(frozen=True, slots=True)
