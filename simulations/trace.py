@@ -48,8 +48,8 @@ class Kind(StrEnum):
     ASKED = "asked"  # label, ask (evaluate or ping), timeout_s
     OUTCOME = "outcome"  # label, outcome: done, expired, unknown, lost, refused or failed; result: str
     STANDS = "stands"  # state, reason, busy, saved (revision): looked at twice a second
-    EDITED = "edited"  # revision, text: typed into the workspace, and taken
-    SAVE = "save"  # saved (revision), problem: `save()` came back
+    EDITED = "edited"  # revision, text, open (the session): typed into the workspace, and taken
+    SAVE = "save"  # text (typed before), problem: `save()` came back
     NOTICE = "notice"  # text
     ACTION = "action"  # action: retry, disconnect, reconnect, adopt; refused: bool
 

@@ -1178,3 +1178,38 @@ def test_an_image_that_was_let_go_does_nothing_any_more() -> None:
     bench.core.wake()
     assert len(bench.world.dialled) == dialled
     assert bench.world.links == {}
+
+
+# -- the session ---------------------------------------------------------------------------------
+
+
+def test_a_session_that_takes_long_to_read_delays_no_dial() -> None:
+    """The image answers while it is being read: Connected comes with the session, at once."""
+    bench = Bench(stored=stored_session(identity=None))
+    bench.world.holds_session = True
+    bench.core.start()
+    bench.shake()
+    bench.reply(bench.last_sent())
+    assert (bench.core.connection.state, bench.world.reads) == (State.RESTORING, 1)
+    bench.core.restored()
+    assert bench.core.connection.state is State.CONNECTED
+
+
+def test_the_journal_is_told_how_much_of_the_session_is_durable() -> None:
+    """With every transition; that is how an older copy is recognised later."""
+    bench = Bench()
+    bench.connect()
+    bench.world.saved_revision = 7
+    bench.core.ask(Ask.EDITED)
+    assert [each.revision for each in bench.world.journal] == [0, 7]
+
+
+def test_a_session_that_is_absent_makes_room_for_another() -> None:
+    """It was put away before its last life ended: the next has an id, and a history, of its own."""
+    bench = Bench(stored=stored_session())
+    bench.world.holds_session = True
+    bench.core.start()
+    bench.core.absent()
+    assert bench.core.session != stored_session().session
+    assert bench.core.stored is None
+    assert bench.core.connection.state is State.FRESH

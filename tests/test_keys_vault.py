@@ -234,15 +234,10 @@ def test_a_call_that_hangs_is_locked_and_its_answer_is_not_lost() -> None:
         assert time.monotonic() - began < 5
     with pytest.raises(VaultLocked):  # everything else waits behind it
         asked.set("other", "secret")
-    threading.Timer(SHORT_S / 4, answered.set).start()
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        try:
-            assert asked.get("name") == "secret"
-            break
-        except VaultLocked:
-            continue
-    assert backend.asked <= 3  # one that hung, the one behind it, and at most one that came late
+    asked.timeout_s = 30
+    threading.Timer(SHORT_S, answered.set).start()
+    assert asked.get("name") == "secret"
+    assert backend.asked <= 2  # the one that hung, and the one behind it
 
 
 def test_an_answer_that_came_too_late_is_not_taken_for_a_new_one() -> None:
@@ -257,7 +252,7 @@ def test_an_answer_that_came_too_late_is_not_taken_for_a_new_one() -> None:
     assert late.done.wait(10)
     assert late.answer is None
     backend.kept["resilience", "name"] = "secret"
-    asked._timeout_s = 10
+    asked.timeout_s = 10
     assert asked.get("name") == "secret"
 
 
@@ -269,7 +264,7 @@ def test_a_keyring_that_hangs_while_being_found_is_locked_too(monkeypatch: pytes
     with pytest.raises(VaultLocked):
         asked.usable()
     let_go.set()
-    asked._timeout_s = 10
+    asked.timeout_s = 10
     assert asked.usable() is None
 
 
@@ -284,12 +279,20 @@ def test_many_threads_share_one_question() -> None:
     threads = [threading.Thread(target=lambda: answers.append(asked.get("name"))) for _ in range(8)]
     for thread in threads:
         thread.start()
-    time.sleep(SHORT_S)
+    until = time.monotonic() + 30
+    while waiting(asked) < len(threads) and time.monotonic() < until:
+        time.sleep(0.01)
     all_ask.set()
     for thread in threads:
         thread.join(30)
     assert answers == ["secret"] * 8
     assert backend.asked == 1
+
+
+def waiting(asked: KeyringVault) -> int:
+    """Return how many threads wait for the one answer."""
+    job: Any = asked._under_way.get("get name")
+    return len(job.done._cond._waiters) if job else 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
@@ -307,7 +310,7 @@ try:
     asked.get("name")
 except here.VaultLocked:
     backend.first = lambda _: None
-asked._timeout_s = 10
+asked.timeout_s = 10
 child = os.fork()
 if not child:
     os._exit(0 if asked.get("name") == "secret" else 1)

@@ -6,6 +6,9 @@ and at random moments of a process that works. Then its journal is replayed, and
 It forgives more than its promises say (a new file's fsync brings the file's name along), so not every sync
 that is needed is missed here; the forgetful file system of test_media_fuse misses each.
 
+What is acknowledged after a cut began does not count: the kernel lives on, unlike a machine without power,
+and now and then tells an fdatasync under way that it succeeded.
+
 RESILIENCE_LONG=1 cuts before every call instead of every second one, and at five hundred random moments
 instead of twenty.
 """

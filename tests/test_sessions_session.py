@@ -168,9 +168,7 @@ def test_opening_one_session_opens_no_file_of_another(tmp_path: Path) -> None:
     found = shelf(tmp_path, Listening())
     asked.clear()
     found.open(SID).close()
-    assert found.info(SID) is not None
     assert not [name for name in asked if name.startswith(OTHER)]
-    assert found.info("c" * 32) is None
 
 
 def test_a_document_replaced_while_it_is_saved_is_saved_too(tmp_path: Path) -> None:
@@ -218,7 +216,7 @@ def test_generations_whose_key_is_not_here_are_left_alone(tmp_path: Path) -> Non
     again = sessions.open(SID)
     key_of = sessions.keychain.key
     asked = iter(range(100))
-    sessions.keychain.key = lambda key_id: None if next(asked) else key_of(key_id)  # type: ignore[method-assign]
+    sessions.keychain.key = lambda key_id: None if next(asked) else key_of(key_id)  # type: ignore[method-assign] # where the disk is at work
     before = names(tmp_path)
     sessions.prune(again)
     assert names(tmp_path) == before

@@ -1,7 +1,7 @@
 """Law 15, the user's own work: what was typed survives what it must, as it was typed.
 
-Evidence: what the user was told when it typed (`edited`, `save`), what the host may read at any time (the
-saved revision in `stands`), and what another process finds on the disk when the next life begins (`found`).
+Evidence: what the user was told when it typed (`edited`, `save`), and what another process finds on the disk
+when the next life begins (`found`).
 """
 
 from __future__ import annotations
@@ -30,54 +30,44 @@ _DELAYS = frozenset({What.STALL, What.SUSPEND, What.START})
 
 @dataclass(slots=True)
 class _Work:
-    """What is known of one image's work."""
+    """What is known of one image's work. Every text is typed once: its place in the row is its age."""
 
-    texts: list[tuple[int, str]] = field(default_factory=list)
-    """(revision, text) of every edit, as the user was told; ascending."""
+    texts: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     saved: int = 0
-    """The highest revision that was told to be on the medium, in any life."""
+    """So many of them were told to be on the medium."""
     must: int = 0
-    """What the next process has to find."""
+    """So many the next process has to find, or something typed later."""
 
-    def text_at(self, revision: int) -> str | None:
-        """What stood there; None: it is not known."""
-        place = bisect_right(self.texts, revision, key=lambda each: each[0]) - 1
-        return self.texts[place][1] if place >= 0 else None
-
-    def forget_beyond(self, revision: int) -> None:
-        """These were lost, rightly, and their numbers may be given again."""
-        kept = bisect_right(self.texts, revision, key=lambda each: each[0])
-        del self.texts[kept:], self.times[kept:]
+    def count(self, text: str) -> int:
+        """How many texts had been typed when this one was."""
+        return self.texts.index(text) + 1 if text in self.texts else 0
 
 
 def work_is_kept(story: Story) -> Iterator[Violation]:
     """What was saved survives a power cut, what is 250 ms old a kill, and all of it an end in good order."""
     for image in story.images:
         known = _Work()
-        for entry in story.of(Kind.EDITED, Kind.SAVE, Kind.STANDS, Kind.PROCESS, Kind.FOUND, image=image):
+        for entry in story.of(Kind.EDITED, Kind.SAVE, Kind.PROCESS, Kind.FOUND, image=image):
             if entry.kind is Kind.FOUND:
                 yield from _found(known, entry)
             elif entry.kind is Kind.PROCESS:
-                known.must = _must(story, known, entry, known.must)
+                known.must = _must(story, known, entry)
             elif entry.kind is Kind.EDITED:
-                known.texts.append((_number(entry, "revision"), str(entry.data["text"])))
+                known.texts.append(str(entry.data["text"]))
                 known.times.append(entry.t)
-            else:
-                known.saved = max(known.saved, _number(entry, "saved"))
+            elif not entry.data["problem"]:
+                known.saved = max(known.saved, known.count(str(entry.data["text"])))
 
 
-def _must(story: Story, known: _Work, entry: Entry, before: int) -> int:
-    how = str(entry.data["what"])
-    if how not in ("kill", "closed"):
-        return max(before, known.saved)
-    if _hindered(story, entry.t):
-        return max(before, known.saved)
-    until = entry.t - (WRITTEN_WITHIN_S if how == "kill" else 0.0)
-    old = bisect_right(known.times, until)
-    if how == "kill" and story.stopped(until, entry.t):
-        return max(before, known.saved)
-    return max(before, known.saved, known.texts[old - 1][0] if old else 0)
+def _must(story: Story, known: _Work, entry: Entry) -> int:
+    how, least = str(entry.data["what"]), max(known.must, known.saved)
+    if how not in ("kill", "closed") or _hindered(story, entry.t):
+        return least
+    old_at = entry.t - (WRITTEN_WITHIN_S if how == "kill" else 0.0)
+    if story.stopped(old_at, entry.t):
+        return least
+    return max(least, bisect_right(known.times, old_at))
 
 
 def _hindered(story: Story, t: float) -> bool:
@@ -95,16 +85,18 @@ def _hindered(story: Story, t: float) -> bool:
 
 
 def _found(known: _Work, entry: Entry) -> Iterator[Violation]:
-    revision, text = _number(entry, "revision"), str(entry.data["text"])
-    if revision < known.must:
-        what = f"revision {revision} was found; {known.must} had to survive"
+    text = str(entry.data["text"])
+    found = known.count(text)
+    if text and not found:
+        yield Violation(
+            15, entry.t, entry.image, f"{text!r} was found, which was not typed, or was lost before"
+        )
+    elif found < known.must:
+        what = f"{text or 'nothing'} was found; {known.texts[known.must - 1]} had to survive"
         yield Violation(15, entry.t, entry.image, what)
-    expected = known.text_at(revision)
-    if expected is not None and text != expected:
-        what = f"{text!r} was found at revision {revision}, where {expected!r} had been typed"
-        yield Violation(15, entry.t, entry.image, what)
-    known.forget_beyond(revision)
-    known.must = 0
+    # Whatever was typed later is lost, rightly.
+    del known.texts[found:], known.times[found:]
+    known.must = known.saved = found
 
 
 def unsaved_is_shown(story: Story) -> Iterator[Violation]:
@@ -115,7 +107,8 @@ def unsaved_is_shown(story: Story) -> Iterator[Violation]:
             if entry.kind is Kind.PROCESS:
                 edited = 0
             elif entry.kind is Kind.EDITED:
-                edited, since = _number(entry, "revision"), entry.t
+                # While the session is not open yet its revisions are our own, and begin anew.
+                edited, since = _number(entry, "revision") if entry.data["open"] else 0, entry.t
             elif entry.data["state"] == CONNECTED and edited > _number(entry, "saved"):
                 by = since + TOLD_WITHIN_S + story.lag_s(since, entry.t)
                 if entry.t > by and not story.stopped(since, entry.t):

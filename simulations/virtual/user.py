@@ -15,6 +15,7 @@ from resilience.errors import (
     ResilienceError,
     UsageError,
 )
+from resilience.kept import Standing
 from simulations.check.secrecy import CANARY
 from simulations.trace import Entry, Kind
 from simulations.virtual.link import COMMENT
@@ -123,17 +124,18 @@ class User:
                 revision = self._image.edit(Put("workspaces", {"title": "w", "code": code}, WORKSPACE))
             except ResilienceError:
                 continue  # read-only: another process has the session
-            self._note(Kind.EDITED, revision=revision, text=text)
+            opened = self._image.session.standing is Standing.OPEN
+            self._note(Kind.EDITED, revision=revision, text=text, open=opened)
             if self._dice.random() < SAVED_BY_HAND:
-                self.spawn(self._save())
+                self.spawn(self._save(text))
 
-    async def _save(self) -> None:
+    async def _save(self, text: str) -> None:
+        problem = ""
         try:
-            saved = await self._image.save()
-        except (ResilienceError, StoreError) as problem:
-            self._note(Kind.SAVE, saved=0, problem=type(problem).__name__)
-        else:
-            self._note(Kind.SAVE, saved=saved, problem="")
+            await self._image.save()
+        except (ResilienceError, StoreError) as told:
+            problem = type(told).__name__
+        self._note(Kind.SAVE, text=text, problem=problem)
 
     def _patience(self) -> float:
         roll = self._dice.random()

@@ -315,7 +315,6 @@ def restore_copy(disk: Disk, data_dir: Path, aside: Path) -> KeyFile | None:
         if _bytes_of(disk, path) is not None:
             disk.rename(path, aside)
             disk.sync_dir(aside.parent)
-            disk.sync_dir(data_dir)
         replace_file(disk, path, encode(file))
     return file
 

@@ -100,6 +100,9 @@ class KeyringVault:
 
     A call that takes too long goes on in the background, and the next equal one waits for the same answer:
     so a prompt that is answered late is not lost, and is not shown again.
+
+    Attributes:
+        timeout_s: how long a caller waits.
     """
 
     def __init__(self, timeout_s: float = VAULT_TIMEOUT_S, trusted: frozenset[str] = TRUSTED) -> None:
@@ -109,7 +112,7 @@ class KeyringVault:
             timeout_s: how long a caller waits.
             trusted: the back ends to use, as module and class.
         """
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._trusted = trusted
         self._lock = threading.Lock()
         self._jobs: deque[_Job] = deque()
@@ -152,8 +155,8 @@ class KeyringVault:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="keyring", daemon=True)
                 self._thread.start()
-        if not job.done.wait(self._timeout_s):
-            raise VaultLocked(f"no answer within {self._timeout_s:g} s; it may be asking you something")
+        if not job.done.wait(self.timeout_s):
+            raise VaultLocked(f"no answer within {self.timeout_s:g} s; it may be asking you something")
         if job.refused is not None:
             # A new one each time: a raised exception collects tracebacks, and they the locals.
             raise type(job.refused)(*job.refused.args)

@@ -270,9 +270,11 @@ class Session:
     def _compact(self) -> None:
         if self._log is None:
             return
+        state, revision, _ = self._taken()
         try:
-            self._snapshot(*self._taken()[:2])
+            self._snapshot(state, revision)
         except OSError as problem:
+            self._give_up(revision)
             raise disk_error("save the session", self._tools.places.sessions, problem) from problem
 
     def _taken(self) -> tuple[State, int, list[Edit]]:

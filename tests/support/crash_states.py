@@ -2,7 +2,8 @@
 
 From each prefix of the log follow the states the medium may be in: what was synced is there; data that was
 not is there, missing, cut at any byte, or replaced by zeros or garbage; directory entries that were not are
-there or missing, in every combination.
+there or missing, in every combination. A file renamed into another directory has the old name, the new one,
+or both: file systems without a journal add before they remove, and each directory has to be synced.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from simulations.virtual.disk import VirtualDisk
-from simulations.virtual.medium import Call, Medium, Op, Place, Tree, uncertain
+from simulations.virtual.medium import GONE, Call, Medium, Op, Place, Tree, uncertain
 
 HOME = Path("/disk/user")  # exists, durably; nothing in it does
 DATA = HOME / "data"
@@ -47,6 +48,17 @@ class RecordingDisk(VirtualDisk):
             super().sync(handle)
         finally:
             self.fails_at_sync = False
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Rename; between directories that is two changes, each of one directory."""
+        super().rename(old, new)
+        op = self.log[-1]
+        if len(op.places) > 1:
+            gone, entered = op.entries
+            self.log[-1:] = [
+                op._replace(places=(entered[0],), entries=(entered,)),
+                op._replace(places=(gone[0],), entries=(gone,)),
+            ]
 
     def acknowledge(self, promise: Any) -> None:
         """Note what is acknowledged from here on."""
@@ -86,10 +98,28 @@ def holed(data: bytes, step: int) -> Iterator[bytes]:
         yield bytes(size) + data[size:]
 
 
-def subsets(indexes: list[int]) -> Iterator[tuple[int, ...]]:
-    """Return all combinations; of more than four, those of at most two, and all together."""
-    sizes = range(len(indexes) + 1) if len(indexes) <= 4 else (0, 1, 2, len(indexes))
-    return chain.from_iterable(combinations(indexes, size) for size in sizes)
+def subsets(ops: list[Op], indexes: list[int]) -> Iterator[tuple[int, ...]]:
+    """Return all combinations; of more than four, those of at most two, and all together.
+
+    The halves of a rename count as one, which may be missing as a whole or lack its second half.
+    """
+    halves = {index for index in indexes if index - 1 in indexes and _is_second_half(ops, index)}
+    groups = [index for index in indexes if index not in halves]
+    sizes = range(len(groups) + 1) if len(groups) <= 4 else (0, 1, 2, len(groups))
+    for missing in chain.from_iterable(combinations(groups, size) for size in sizes):
+        both = (*missing, *(index + 1 for index in missing if index + 1 in halves))
+        yield both
+        for index in missing:
+            if index + 1 in halves:  # it is there under its old name, too
+                yield tuple(each for each in both if each != index)
+
+
+def _is_second_half(ops: list[Op], index: int) -> bool:
+    """Whether this is what a rename between directories removes."""
+    first, second = ops[index - 1 : index + 1]
+    return (
+        first.call is second.call is Call.RENAME and len(second.entries) == 1 and second.entries[0][2] == GONE
+    )
 
 
 def media(
@@ -123,7 +153,7 @@ def media(
         found = [
             _build(base, ops, folded, {*no_data, *no_entries}, {})
             for no_data in ((), data)
-            for no_entries in subsets(entries)
+            for no_entries in subsets(ops, entries)
         ]
         for last in {ops[index].places: index for index in data if ops[index].call is Call.WRITE}.values():
             found += [_build(base, ops, folded, set(), {last: part}) for part in tear(ops[last].data, step)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -14,12 +15,13 @@ from shelves import OWNER, SID, begun, typed
 from simulations.virtual.disk import VirtualDisk
 from simulations.virtual.medium import Medium
 from store.credentials import Credentials, Token
+from store.directories import Directories
 from store.disk import Disk
 from store.documents import Edit, State, dump, load, merge
 from store.errors import StoreError
-from store.keys import Keychain, Protection
+from store.keys import Keychain, Protection, keyfile
 from store.keys.passphrase import Cost
-from store.outcomes import SessionError, WrongKey
+from store.outcomes import Corrupt, SessionError, WrongKey
 from store.sessions import Session, SessionLimits, Sessions
 from vaults import MemoryVault
 
@@ -52,8 +54,10 @@ class Promise:
         vault: the entries of the keyring.
         passphrases: one of these opens the keys.
         gone: what no file may hold any more.
+        absent: files that were moved or removed.
         places: where a session has to be: among the sessions, or in the archive, and not in both.
         token: what the credentials hold.
+        keys_are_damaged: the key file may be, and is mended from its copy then.
     """
 
     saved: tuple[tuple[str, int], ...] = ()
@@ -61,8 +65,10 @@ class Promise:
     vault: tuple[tuple[str, str], ...] = ()
     passphrases: tuple[str, ...] = ()
     gone: frozenset[bytes] = frozenset()
+    absent: frozenset[Path] = frozenset()
     places: tuple[tuple[str, str], ...] = ()
     token: str = ""
+    keys_are_damaged: bool = False
 
 
 class RecordingVault(MemoryVault):
@@ -186,8 +192,7 @@ def process(
         SessionError: the keys cannot be had.
     """
     dice = Random(seed)
-    with suppress(FileExistsError):
-        disk.mkdir(DATA)
+    Directories(disk, DATA).make(DATA)
     keychain = Keychain.open(DATA, disk, vault, entropy=dice.randbytes, cost=CHEAP)
     sessions = Sessions(
         DATA, disk, keychain, owner=OWNER, wall=lambda: 1000.0, entropy=dice.randbytes, limits=LIMITS
@@ -196,6 +201,17 @@ def process(
         keychain.choose(protection, passphrase, named_elsewhere=sessions.key_ids())
     keychain.unlock(passphrase)
     return sessions
+
+
+def restore_keys(disk: Disk) -> None:
+    """Put the copy of the key file in its place."""
+    directories = Directories(disk, DATA)
+    directories.make(directories.quarantine)
+    directories.owe(DATA)
+    directories.sync_names()
+    there = disk.listing(directories.quarantine)
+    aside = next(f"keys-{n}.bytes" for n in count(1) if f"keys-{n}.bytes" not in there)
+    keyfile.restore_copy(disk, DATA, directories.quarantine / aside)
 
 
 # The judge
@@ -235,8 +251,14 @@ class Judge:
         first = self.look(VirtualDisk(medium), promise, vault, seed=1001)
         if first.fault or first.medium is None:
             return first.fault
-        if fault := lost(medium, first.medium) or self._of_the_bytes(promise, first.medium):
-            return fault
+        return (
+            lost(medium, first.medium)
+            or self._of_the_bytes(promise, first.medium)
+            or self._again(promise, medium, first, vault)
+        )
+
+    def _again(self, promise: Promise, medium: Medium, first: Found, vault: MemoryVault) -> str:
+        """Open it a second time, which must change nothing; save it, and look a third time."""
         disk = VirtualDisk(first.medium)
         second = self.look(disk, promise, vault, seed=1002, close=True)
         if second.fault:
@@ -273,6 +295,11 @@ class Judge:
         def begin(passphrase: str | None) -> Sessions:
             return process(disk, vault, self.world.protection, passphrase, seed=seed)
 
+        if promise.keys_are_damaged:  # as a person does who is told so
+            with suppress(Corrupt):
+                Keychain.open(DATA, disk, vault)
+                return begin(None)
+            restore_keys(disk)
         for passphrase in promise.passphrases[:-1]:
             with suppress(WrongKey):
                 return begin(passphrase)
@@ -302,6 +329,8 @@ class Judge:
     def _of_the_bytes(self, promise: Promise, medium: Medium) -> str:
         """Say what is wrong with the files, whatever they mean."""
         for path, data in medium.files.items():
+            if path in promise.absent:
+                return f"{path.name} is back"
             if data in promise.gone:
                 return f"{path.name} is what was given up"
             if data in self._clean:
@@ -309,10 +338,21 @@ class Judge:
             if CANARY.encode() in data:
                 return f"a secret stands in {path}"
             self._clean.add(data)
+        if promise.saved and (fault := _no_copy(medium)):
+            return fault
         for data in self.world.precious:
             if not any(data in each for each in medium.files.values()):
                 return "bytes that were there are gone"
         return ""
+
+
+def _no_copy(medium: Medium) -> str:
+    """Say what is wrong with the copy of the key file, which was made before anything was saved."""
+    try:
+        keyfile.decode(medium.files[DATA / keyfile.COPY])
+    except (KeyError, SessionError):
+        return "the key file has no copy to be mended from"
+    return ""
 
 
 def _misplaced(sessions: Sessions, promise: Promise) -> str:
@@ -348,7 +388,7 @@ def states(world: World, step: int) -> Iterator[tuple[Promise, Medium]]:
 
 
 def recovered(world: World, promise: Promise, medium: Medium) -> World:
-    """Let a process begin on a medium, open what is there, die, and another save it: a world to be cut again."""
+    """Let a process open what is on a medium, and die, and another save it: a world to be cut again."""
     again = replace(world, disk=RecordingDisk(medium), promise=promise)
     again.vault.entries.update(promise.vault)
     for close in (False, True):
