@@ -151,7 +151,7 @@ class Desk:
                 "no such session",
                 f"Of {which} no document is stored, only transitions"
                 + (f", although {saved} revisions were saved." if saved else "."),
-                "Put its files back, or import an export of it; `resilience sessions history` shows the rest.",
+                "Put its files back, or import an export; `resilience sessions history` shows the rest.",
             )
         if not found:
             names = ", ".join(f"{short(each.session)} ({each.image or '?'})" for each in entries[:5])

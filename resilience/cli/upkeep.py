@@ -129,7 +129,7 @@ def _print(entry: Entry, report: Report) -> None:
         click.echo(f"  {report.receipt}")
     if report.repaired and not report.receipt:
         click.echo(
-            "  Nothing of it could be used; all of it is in quarantine. Import an export, or let the image start fresh."
+            "  Nothing of it could be used, and all of it is in quarantine. If you have an export, import it."
         )
     elif report.problem and not report.repaired:
         click.echo(f"  {report.problem}")
