@@ -123,11 +123,11 @@ class Connection(Holding):
             case e.Ask.EDITED:
                 self.dirty = True
                 if self.state is State.CONNECTED:
-                    self.move(Trigger.EDITED, Reason.EDITED)
+                    self.move_aside(Trigger.EDITED, Reason.EDITED)
             case e.Ask.SAVED:
                 self.dirty = False
                 if self.state is State.MODIFIED:
-                    self.move(Trigger.SAVED, Reason.SAVED)
+                    self.move_aside(Trigger.SAVED, Reason.SAVED)
             case _:
                 self._way_out(Trigger(what.value), now)
 

@@ -112,7 +112,7 @@ class Keeping(ABC):
         if (
             self.keyholder.busy
             or keys.state is KeyState.READY
-            or not (kept.touched or kept.id in self.keyholder.stored)
+            or not (kept.worked or kept.id in self.keyholder.stored)
         ):
             return
         advice = {
@@ -120,7 +120,7 @@ class Keeping(ABC):
             KeyState.LOCKED: "unlock the keyring, or give the passphrase (`await supervisor.unlock(...)`)",
             KeyState.MISSING: "put the entry back into the keyring; nothing is deleted",
         }.get(keys.state, "")
-        words = f"not durable: sessions stay in memory, because {keys.why}" + (
+        words = f"sessions stay in memory, because {keys.why}" + (
             f"; {advice}" if advice else ""
         )
         if words not in self._told:
