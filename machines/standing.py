@@ -41,19 +41,6 @@ class Standing:
             self.reason, self.detail = reason, detail
             self._out.append(c.Report(reason, detail))
 
-    def report(self, reason: Reason, detail: str = "") -> None:
-        """Tell of a reason that changed in an unchanged state."""
-        if (reason, detail) != (self.reason, self.detail):
-            self.reason, self.detail = reason, detail
-            self._out.append(c.Report(reason, detail))
-
-    def move_aside(self, trigger: Trigger, reason: Reason) -> None:
-        """Fire `trigger` for something that says nothing of the image: a busy one is busy still (law 3)."""
-        was, detail = self.reason, self.detail
-        self.move(trigger, reason)
-        if was in (Reason.BUSY, Reason.NOT_ANSWERING):
-            self.report(was, detail)
-
     def report_settled(self) -> None:
         """What was passing is over; say what the state itself says."""
         self.report(Reason.EDITED if self.state is State.MODIFIED else Reason.ANSWERED)
