@@ -73,7 +73,9 @@ def verify(
 def report(
     directory: Directory,
     *,
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML file to write; else report.html, beside the runs.")
+    ] = None,
     plots: Annotated[Path | None, typer.Option(help="Write the plots as SVG files into here, too.")] = None,
 ) -> None:
     """Write a campaign's report: one HTML file that needs no network."""
@@ -82,7 +84,9 @@ def report(
 
     _writable(out)
     found = _proof(directory, expected())
-    _write_page(found, out)
+    file = out or directory / "report.html"
+    _write_page(found, file)
+    typer.echo(f"{file} written")
     if plots:
         plots.mkdir(parents=True, exist_ok=True)
         for name, picture in page.pictures(found).items():
