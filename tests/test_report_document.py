@@ -88,6 +88,7 @@ def test_what_was_measured_is_written_where_it_belongs(checkout: Path) -> None:
     assert "| 1.50 |" in block(page, "beside")
     assert block(page, "mutants") == "\n1 of 1 faults caught.\n\n"
     assert block(page, "race") == kept
+    assert (checkout / document.PICTURE).read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_a_page_without_the_block_is_refused(checkout: Path) -> None:

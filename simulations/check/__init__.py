@@ -58,7 +58,8 @@ LAWS: dict[int, str] = {
     15: "No edits can be handed to an image yet. That what is synced survives is shown by law 14 across "
     "kills and power cuts, and by tests/test_store_crash.py.",
     16: "A session that was found once is found by every process after it.",
-    17: "Work runs at the image it was meant for and never at another, which leads to Orphaned.",
+    17: "Work runs at the image it was meant for and never at another, which leads to Orphaned; a restarted "
+    "image, and whoever else is the same one, does not.",
     18: "While only other images are in trouble this one's link is left alone and its requests answered.",
     19: "Not shown by a trace: the store's own tests show it (tests/test_store_*.py).",
     20: "No canary stands in anything that is told, noticed or answered.",
@@ -98,6 +99,7 @@ _CHECKS: tuple[Callable[[Story], Iterable[Violation]], ...] = (
     work.trouble_is_shown,
     work.trouble_is_taken_back,
     identity.work_goes_to_its_own_image,
+    identity.only_another_is_another,
     identity.strangers_are_named,
     secrecy.no_secret_is_told,
     recovery.promise_is_kept,

@@ -10,6 +10,16 @@ SUPERVISOR = "resilience/supervisor.py"
 WORLD = "resilience/world.py"
 
 MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="works-after-the-end",
+        area=Area.SUPERVISOR,
+        file="resilience/core.py",
+        old="        self._let_go = True\n",
+        new="",
+        mistake="An image that was let go while the disk is slow still does what its user asks.",
+        laws=(11,),
+        first=("regression 4/0",),
+    ),
     # -- the recorder ----------------------------------------------------------------------
     Mutant(
         name="refusal-passes-for-saved",

@@ -180,7 +180,9 @@ def docs(
         pages = document.pages(given, root)
     except (JournalError, OutcomesError, document.BlockError, OSError) as error:
         _refuse(error)
-    differ = [file for file, text in pages.items() if file.read_text(encoding="utf-8") != text]
+    differ = [
+        file for file, text in pages.items() if not file.exists() or file.read_text(encoding="utf-8") != text
+    ]
     for file in differ:
         if not compare:
             file.write_text(pages[file], encoding="utf-8")

@@ -16,7 +16,7 @@ from simulations.campaign import regressions
 from simulations.campaign.commands import OUT
 from simulations.campaign.journal import Plan, read_plan
 from simulations.campaign.plan import scenario as find
-from simulations.report import gantt, side_by_side, tables
+from simulations.report import gantt, plots, side_by_side, tables
 from simulations.report.expected import expected
 from simulations.report.laws import law
 from simulations.report.proof import Proof
@@ -25,6 +25,8 @@ from simulations.report.timeline import timeline
 from simulations.virtual.play import trace
 
 PAGE, FRONT = Path("docs/simulations.md"), Path("README.md")
+PICTURE = Path("docs/recoveries.svg")
+"""How recoveries of the campaign are distributed; the page shows it."""
 
 SHOWN = ("hotel", 1)
 """The run whose timeline stands in the page: an address lost, a stranger who answers, and the way back."""
@@ -66,7 +68,7 @@ class Given:
 
 
 def pages(given: Given, root: Path) -> dict[Path, str]:
-    """Give both pages as they should be.
+    """Give both pages, and the picture of a campaign, as they should be.
 
     Raises:
         BlockError: a page lacks a block.
@@ -81,10 +83,13 @@ def pages(given: Given, root: Path) -> dict[Path, str]:
     for name, file in (("mutants", given.mutants), ("race", given.race)):
         if file is not None:
             blocks[name] = file.read_text(encoding="utf-8")
-    return {
+    written = {
         root / name: filled((root / name).read_text(encoding="utf-8"), parts)
         for name, parts in ((PAGE, blocks), (FRONT, front))
     }
+    if given.proof is not None:
+        written[root / PICTURE] = plots.distribution(given.proof.tally).standalone()
+    return written
 
 
 def known() -> dict[str, str]:
