@@ -7,7 +7,7 @@ A page has blocks, `<!-- name -->` to `<!-- /name -->`. What stands between is w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,7 +163,7 @@ def _bugs() -> str:
     return _words("", "found", "run", "laws", "story", rows=rows)
 
 
-def _words(*header: str, rows: list[tuple[str, ...]]) -> str:
+def _words(*header: str, rows: Sequence[tuple[str, ...]]) -> str:
     """Lay out words, which stand at the left, unlike figures."""
     lines = tables.markdown_table(Rows("", header, rows)).splitlines()
     return "\n".join([lines[0], f"|{' --- |' * len(header)}", *lines[2:]])
