@@ -40,10 +40,10 @@ def block(page: Path, name: str) -> str:
     return text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0]
 
 
-def campaign(directory: Path) -> Path:
+def campaign(directory: Path, planned: int = 1000) -> Path:
     good = Recovery(0, 1.0, 0.02, final=True, broken_s=0.5)
     runs = [Run("S1", seed, "d", 20.0, recoveries=(good,), took_s=0.05) for seed in range(1000)]
-    with Journal.begin(directory, Plan(1000, 7, code="c0de")) as journal:
+    with Journal.begin(directory, Plan(planned, 7, code="c0de")) as journal:
         journal.append(runs)
     return directory
 
@@ -89,6 +89,14 @@ def test_what_was_measured_is_written_where_it_belongs(checkout: Path) -> None:
     assert block(page, "mutants") == "\n1 of 1 faults caught.\n\n"
     assert block(page, "race") == kept
     assert (checkout / document.PICTURE).read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_a_campaign_that_was_not_played_to_its_end_says_so(checkout: Path) -> None:
+    """What was meant to be played proves nothing."""
+    directory = campaign(checkout / "c", planned=100_000)
+    assert call("--root", str(checkout), "--campaign", str(directory)).exit_code == 0
+    told = block(checkout / document.FRONT, "simulated")
+    assert "`python -m simulations run --scenarios 100000 --seed 7`, ended after 1,000 runs,\n" in told
 
 
 def test_a_page_without_the_block_is_refused(checkout: Path) -> None:

@@ -22,6 +22,7 @@ from simulations.report.laws import law
 from simulations.report.proof import Proof
 from simulations.report.tables import Rows
 from simulations.report.timeline import timeline
+from simulations.report.verdict import Bar, ShareBar
 from simulations.virtual.play import trace
 
 PAGE, FRONT = Path("docs/simulations.md"), Path("README.md")
@@ -103,7 +104,7 @@ def verdict(proof: Proof, directory: Path) -> str:
     folded = (tables.final(found), tables.windows(found), tables.phases(found))
     parts = [
         *_headline(proof, directory),
-        tables.markdown_table(tables.bars(found)),
+        _bars(found.bars),
         tables.markdown_table(tables.phases_together(found)),
         *(
             f"<details><summary>{each.title}</summary>\n\n{tables.markdown_table(each)}\n</details>"
@@ -116,8 +117,9 @@ def verdict(proof: Proof, directory: Path) -> str:
 
 def headline(proof: Proof, directory: Path) -> str:
     """Write what a campaign says, for those in a hurry."""
-    parts = [*_headline(proof, directory), tables.markdown_table(tables.bars(proof.verdict))]
-    return "\n\n".join(part.rstrip("\n") for part in parts)
+    single = expected().titles
+    bars = [bar for bar in proof.verdict.bars if bar.what.partition(" ")[0] not in single]
+    return "\n\n".join([*_headline(proof, directory), _bars(bars)])
 
 
 def beside(proof: Proof, real: Path) -> str:
@@ -137,7 +139,13 @@ def _headline(proof: Proof, directory: Path) -> Iterator[str]:
     played = f"python -m simulations run --scenarios {plan.scenarios}{_seeded(plan)}"
     machine = ", ".join(f"{key} {value}" for key, value in proof.machine.items())
     yield f"{tables.verdict_line(proof.verdict)} {tables.effort(proof.verdict)}"
-    yield f"Played by `{played}`, judged by `python -m simulations verify {OUT}`, on {machine}."
+    done = proof.verdict.whole.runs
+    ended = f", ended after {done:,} runs" if done < plan.scenarios else ""
+    yield f"Played by `{played}`{ended},\njudged by `python -m simulations verify {OUT}`,\non {machine}."
+
+
+def _bars(bars: Sequence[Bar | ShareBar]) -> str:
+    return _words("bar", "verdict", rows=[(bar.what, str(bar)) for bar in bars])
 
 
 def _seeded(plan: Plan) -> str:
