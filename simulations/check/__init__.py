@@ -42,10 +42,12 @@ LAWS: dict[int, str] = {
     "10 kB/s, is not cut.",
     5: "A stranger at the address is never told connected, is named, and soon forgotten once it is gone.",
     6: "Our own stall or sleep is not told as the network's silence, and the old link is asked first.",
-    7: "Repeated hints make no difference: nothing is dialled, told or closed.",
+    7: "Repeated hints make no difference: nothing is dialled, told or closed. A network that is back is "
+    "dialled on at once.",
     8: "An interface that is none of ours makes no difference; a link whose own address is gone is left.",
-    9: "With the kernel's announcements lost every image is back all the same (as law 10). What a platform "
-    "tells is shown by tests/test_network_*.py and by the runs in network namespaces.",
+    9: "A carrier, link or address that goes is told as lost at once. With the kernel's announcements lost "
+    "every image is back all the same (as law 10). What a platform tells is shown by "
+    "tests/test_network_*.py and by the runs in network namespaces.",
     10: "10 s after its way is whole every image is told connected and answers; until then a try follows "
     "a try within 1 s (in the first minute) or 4 s.",
     11: "No evaluation is sent or carried out twice, ever; what is told as not done was never begun; what "
