@@ -11,6 +11,16 @@ WORLD = "resilience/world.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        name="patience-without-end",
+        area=Area.SUPERVISOR,
+        file="resilience/limits.py",
+        old="JOURNAL_PATIENCE_S = 1.0\n",
+        new="JOURNAL_PATIENCE_S = 1000.0\n",
+        mistake="A disk that hangs is waited for, and the host learns nothing meanwhile.",
+        laws=(14,),
+        first=("regression 5/0",),
+    ),
+    Mutant(
         name="works-after-the-end",
         area=Area.SUPERVISOR,
         file="resilience/core.py",
