@@ -128,6 +128,10 @@ system:
 	*iproute2*) why="there is no iproute2" ;;
 	*nftables*) echo "There is no nftables: routes drop the packets instead." ;;
 	esac
+	case $$(lacking) in
+	*strace* | *e2fsprogs* | *fuse3*) echo "Tests on real media are left out where one of these is missing:" \
+	  $$(lacking | grep -E 'strace|e2fsprogs|fuse3') ;;
+	esac
 	[ "$$(id -u)" = 0 ] || why="you are not root$${why:+, and $$why}"
 	[ -z "$$why" ] || echo "Tests on real interfaces are left out, and the demo stays on loopback: $$why."
 	case $$(lacking) in

@@ -123,13 +123,20 @@ class Connection(Holding):
             case e.Ask.EDITED:
                 self.dirty = True
                 if self.state is State.CONNECTED:
-                    self.move(Trigger.EDITED, Reason.EDITED)
+                    self._mark(Trigger.EDITED, Reason.EDITED)
             case e.Ask.SAVED:
                 self.dirty = False
                 if self.state is State.MODIFIED:
-                    self.move(Trigger.SAVED, Reason.SAVED)
+                    self._mark(Trigger.SAVED, Reason.SAVED)
             case _:
                 self._way_out(Trigger(what.value), now)
+
+    def _mark(self, trigger: Trigger, reason: Reason) -> None:
+        """Work was done or saved, which says nothing of the image: a busy one is still busy."""
+        shown, detail = self.reason, self.detail
+        self.move(trigger, reason)
+        if shown in (Reason.BUSY, Reason.NOT_ANSWERING):
+            self.report(shown, detail)
 
     def _way_out(self, trigger: Trigger, now: float) -> None:
         self.move(trigger, Reason.RESTORING if trigger is Trigger.RESTORE else Reason.BY_USER)

@@ -66,21 +66,66 @@ from resilience.errors import (  # noqa: E402 - same
 )
 
 if TYPE_CHECKING:
-    from resilience.blocking import BlockingImage, BlockingSupervisor
+    from resilience.blocking import BlockingImage, BlockingSession, BlockingSupervisor
     from resilience.change import Change
     from resilience.image import Image
+    from resilience.kept import Standing
+    from resilience.keyholder import Keys
     from resilience.network.snapshot import Path
+    from resilience.session_face import SessionFace
     from resilience.supervisor import Supervisor
     from resilience.wire import Reply
+    from store.documents import Append, BadEdit, Drop, Patch, Put, SessionDocument
+    from store.errors import DiskError, StoreError
+    from store.keys import KeyChoiceRefused, KeyState, Protection
+    from store.outcomes import (
+        Busy,
+        Corrupt,
+        LockedKey,
+        MissingKey,
+        Outcome,
+        Reordered,
+        RolledBack,
+        SessionError,
+        TooNew,
+        WrongKey,
+    )
+    from store.sessions import Receipt
 
 _LAZY = {
+    "Append": "store.documents",
+    "BadEdit": "store.documents",
     "BlockingImage": "resilience.blocking",
+    "BlockingSession": "resilience.blocking",
     "BlockingSupervisor": "resilience.blocking",
+    "Busy": "store.outcomes",
     "Change": "resilience.change",
+    "Corrupt": "store.outcomes",
+    "DiskError": "store.errors",
+    "Drop": "store.documents",
     "Image": "resilience.image",
+    "KeyChoiceRefused": "store.keys",
+    "KeyState": "store.keys",
+    "Keys": "resilience.keyholder",
+    "LockedKey": "store.outcomes",
+    "MissingKey": "store.outcomes",
+    "Outcome": "store.outcomes",
+    "Patch": "store.documents",
     "Path": "resilience.network.snapshot",
+    "Protection": "store.keys",
+    "Put": "store.documents",
+    "Receipt": "store.sessions",
+    "Reordered": "store.outcomes",
     "Reply": "resilience.wire",
+    "RolledBack": "store.outcomes",
+    "SessionDocument": "store.documents",
+    "SessionError": "store.outcomes",
+    "SessionFace": "resilience.session_face",
+    "Standing": "resilience.kept",
+    "StoreError": "store.errors",
     "Supervisor": "resilience.supervisor",
+    "TooNew": "store.outcomes",
+    "WrongKey": "store.outcomes",
 }
 """Imported when used: pyzmq, asyncio and pydantic cost more than everything above together."""
 
@@ -98,33 +143,59 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Append",
+    "BadEdit",
     "BadEndpoint",
     "BlockingImage",
+    "BlockingSession",
     "BlockingSupervisor",
+    "Busy",
     "Change",
+    "Corrupt",
+    "DiskError",
+    "Drop",
     "EvaluationError",
     "Expired",
     "Identity",
     "Image",
     "ImageError",
+    "KeyChoiceRefused",
+    "KeyState",
+    "Keys",
     "LinkLost",
+    "LockedKey",
     "MalformedReply",
+    "MissingKey",
     "NetworkError",
     "NotDurable",
+    "Outcome",
     "OutcomeUnknown",
+    "Patch",
     "Path",
     "Policy",
+    "Protection",
+    "Put",
     "QueueFull",
     "Reason",
+    "Receipt",
     "Refused",
+    "Reordered",
     "Reply",
     "ReplyTooLarge",
     "RequestTooLarge",
     "ResilienceError",
+    "RolledBack",
+    "SessionDocument",
+    "SessionError",
+    "SessionFace",
     "ShadowedError",
+    "Standing",
     "State",
+    "StoreError",
     "Supervisor",
+    "TooNew",
     "Trigger",
     "UnsupportedRequest",
     "UsageError",
+    "WrongKey",
 ]

@@ -12,16 +12,25 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from pathlib import Path as FilePath
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from machines import Policy, Reason, State
 from resilience.change import Change
 from resilience.errors import UsageError
 from resilience.image import Image
-from resilience.limits import DEFAULT_TIMEOUT_S, MAX_SUBSCRIBER_BACKLOG
+from resilience.kept import Standing
+from resilience.keyholder import Keys
+from resilience.limits import DEFAULT_TIMEOUT_S, MAX_SUBSCRIBER_BACKLOG, TAKE_OVER_TIMEOUT_S
 from resilience.network.snapshot import Path
+from resilience.session_face import SessionFace
 from resilience.supervisor import Supervisor
 from resilience.wire import Reply
+from store.documents import Edit
+from store.keys import Protection
+from store.sessions import Receipt
+
+if TYPE_CHECKING:
+    from store.documents import SessionDocument
 
 _Result = TypeVar("_Result")
 
@@ -35,8 +44,12 @@ class BlockingSupervisor:
         *,
         policy: Policy | None = None,
         on_notice: Callable[[str], None] | None = None,
+        protection: Protection | None = None,
+        passphrase: str | None = None,
     ) -> None:
-        self._supervisor = Supervisor(data_dir, policy=policy, on_notice=on_notice)
+        self._supervisor = Supervisor(
+            data_dir, policy=policy, on_notice=on_notice, protection=protection, passphrase=passphrase
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -53,7 +66,7 @@ class BlockingSupervisor:
         self.close()
 
     def close(self) -> None:
-        """Let every image go and return when the journal is on disk."""
+        """Let every image go and return when journal and sessions are on disk."""
         if self._loop is None or self._thread is None:
             return
         self.run(self._let_go())
@@ -108,6 +121,19 @@ class BlockingSupervisor:
     def images(self) -> tuple[BlockingImage, ...]:
         """Every image, in the order they were added."""
         return tuple(BlockingImage(self, image) for image in self._supervisor.images)
+
+    @property
+    def keys(self) -> Keys:
+        """Whether sessions can be read and written, how they are protected, and why."""
+        return self.look(lambda: self._supervisor.keys)
+
+    def unlock(self, passphrase: str | None = None) -> None:
+        """See `Supervisor.unlock`."""
+        self.run(self._supervisor.unlock(passphrase))
+
+    def protect(self, protection: Protection, passphrase: str | None = None) -> None:
+        """See `Supervisor.protect`."""
+        self.run(self._supervisor.protect(protection, passphrase))
 
     def connect(self, endpoint: str) -> BlockingImage:
         """Add the image at `endpoint`; raises as `Supervisor.connect` does."""
@@ -174,6 +200,27 @@ class BlockingImage:
         """See `Image.ping`."""
         return self._supervisor.run(self._image.ping(timeout=timeout))
 
+    @property
+    def session(self) -> BlockingSession:
+        """The session: what was edited and evaluated, and how durable that is."""
+        return BlockingSession(self._supervisor, self._image.session)
+
+    def edit(self, *edits: Edit) -> int:
+        """See `Image.edit`."""
+        return self._supervisor.look(lambda: self._image.edit(*edits))
+
+    def save(self) -> int:
+        """See `Image.save`."""
+        return self._supervisor.run(self._image.save())
+
+    def restore(self, generation: int | None = None) -> None:
+        """See `Image.restore`."""
+        self._supervisor.look(lambda: self._image.restore(generation))
+
+    def archive(self) -> None:
+        """See `Image.archive`."""
+        self._supervisor.look(self._image.archive)
+
     def wait_for(self, *states: State, timeout: float | None = None) -> State:
         """See `Image.wait_for`."""
         return self._supervisor.run(self._image.wait_for(*states, timeout=timeout))
@@ -219,3 +266,79 @@ class BlockingImage:
     def start_fresh(self) -> None:
         """See `Image.start_fresh`."""
         self._supervisor.look(self._image.start_fresh)
+
+
+class BlockingSession:
+    """`SessionFace` for blocking programs. Same names, same errors."""
+
+    def __init__(self, supervisor: BlockingSupervisor, session: SessionFace) -> None:
+        self._supervisor = supervisor
+        self._session = session
+
+    @property
+    def id(self) -> str:
+        """32 hexadecimal digits."""
+        return self._session.id
+
+    @property
+    def standing(self) -> Standing:
+        """Where the document is."""
+        return self._session.standing
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The document as plain JSON values, to be read only."""
+        return self._supervisor.look(lambda: self._session.state)
+
+    @property
+    def document(self) -> SessionDocument:
+        """The document with its types."""
+        return self._supervisor.look(lambda: self._session.document)
+
+    @property
+    def revision(self) -> int:
+        """How many edits lead to the document."""
+        return self._session.revision
+
+    @property
+    def saved_revision(self) -> int:
+        """How many of them survive a power cut."""
+        return self._session.saved_revision
+
+    @property
+    def durable(self) -> bool:
+        """Whether all of them do."""
+        return self._session.durable
+
+    @property
+    def why_not_durable(self) -> str | None:
+        """Why edits do not reach the disk; None if they do, or will within seconds."""
+        return self._session.why_not_durable
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """How it came back from the disk; None while it has not."""
+        return self._session.receipt
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it may not be edited here."""
+        return self._session.read_only
+
+    @property
+    def copy_of(self) -> str | None:
+        """The session this is a private copy of."""
+        return self._session.copy_of
+
+    @property
+    def busy_owner(self) -> str | None:
+        """Who else has it open, as far as they say."""
+        return self._session.busy_owner
+
+    def take_over(self, timeout: float = TAKE_OVER_TIMEOUT_S) -> None:
+        """See `SessionFace.take_over`."""
+        self._supervisor.run(self._session.take_over(timeout))
+
+    def private_copy(self) -> None:
+        """See `SessionFace.private_copy`."""
+        self._supervisor.run(self._session.private_copy())

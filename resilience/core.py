@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from machines import Cause, Connection, Identity, Policy
+from machines import Cause, Connection, Identity, Policy, Reason
 from machines import commands as c
 from machines import events as e
 from resilience.change import Change
@@ -20,9 +20,19 @@ from resilience.endpoint import Endpoint
 from resilience.errors import ImageError, MalformedReply, ReplyTooLarge, UnsupportedRequest, UsageError
 from resilience.exchange import Asked, Exchange, Settle, Slot
 from resilience.limits import MAX_DETAIL_CHARS, RESOLVE_FRESH_S
-from resilience.network.snapshot import Path
+from resilience.network.snapshot import Path, describe_change
 from resilience.seams import World
-from resilience.wire import Dialect, DialectError, Kind, Reply, Request, UnsupportedVersion, decode, encode
+from resilience.wire import (
+    Dialect,
+    DialectError,
+    Kind,
+    Reply,
+    Request,
+    UnsupportedVersion,
+    decode,
+    encode,
+    known_dialect,
+)
 from store import SessionSummary, TransitionRecord
 
 _FRAMES = 3
@@ -46,19 +56,24 @@ class ImageCore:
         self.endpoint = endpoint
         self.key = endpoint.key
         self.connection = Connection(random, policy)
-        self.exchange = Exchange(self.key, dialect=_known_dialect(stored), fresh_id=world.fresh_id)
+        self.exchange = Exchange(
+            self.key, dialect=known_dialect(stored.dialect if stored else None), fresh_id=world.fresh_id
+        )
         self.path: Path | None = None
         self.strays = 0
         """Replies that matched nothing outstanding: late, foreign or repeated. Dropped."""
         self._world = world
         self._stored = stored
-        self._session = stored.session if stored else world.fresh_id().replace("-", "")
+        self.session = stored.session if stored else world.fresh_id().replace("-", "")
         self._seq = next_seq
         self._on_change = on_change
         self._inbox: deque[e.Event] = deque()
         self._running = False
         self._let_go = False
-        self._unpublished: deque[Change] = deque()
+        self.shown: tuple[Reason, str] = (self.connection.reason, self.connection.detail)
+        """Reason and detail as the host may see them: not ahead of the transitions it was told (law 14)."""
+        self._unpublished: deque[tuple[Change, list[tuple[Reason, str]]]] = deque()
+        """Transitions that wait for the disk, each with the reasons reported since."""
         self._addresses: list[str] = [endpoint.host] if endpoint.numeric else []
         self._resolved_at: float | None = None
         self._resolving = False
@@ -93,7 +108,7 @@ class ImageCore:
             Refused: the state forbids it.
             UsageError: the image was let go.
         """
-        self._check_kept()
+        self.check_kept()
         self.feed(e.Asked(what))
 
     def request(self, kind: Kind, code: str, timeout_s: float, settle: Settle) -> Asked:
@@ -103,7 +118,7 @@ class ImageCore:
             QueueFull, RequestTooLarge: it was not queued.
             UsageError: the image was let go.
         """
-        self._check_kept()
+        self.check_kept()
         now = self._world.now()
         asked = Asked(Request(kind, code, self._world.fresh_id()), now, now + timeout_s, settle)
         # A request over the limit is refused here, not on the link.
@@ -126,10 +141,34 @@ class ImageCore:
         for gen in list(self._world.local_addresses(self)):
             self._world.abort_link(self, gen)
 
-    def _check_kept(self) -> None:
-        """Nobody closes what is opened after the end."""
+    # -- the session's side --------------------------------------------------------------
+
+    @property
+    def stored(self) -> SessionSummary | None:
+        """What the journal says of the session, as the supervisor found it at its start."""
+        return self._stored
+
+    def restored(self, *, dirty: bool = False) -> None:
+        """The session is in memory."""
+        known = self._stored.identity if self._stored else self.connection.identity.image_id
+        self.feed(e.SessionRestored(Identity(known), dirty))
+
+    def absent(self) -> None:
+        """There is none to restore: what comes is another session."""
+        self._begin_session()
+        self.feed(e.SessionAbsent())
+
+    def check_kept(self) -> None:
+        """Nobody closes what is opened after the end.
+
+        Raises:
+            UsageError: the image was let go.
+        """
         if self._let_go:
             raise UsageError("the supervisor of this image was closed; start another one")
+
+    def _begin_session(self) -> None:
+        self._stored, self.session = None, self._world.fresh_id().replace("-", "")
 
     # -- the world's side ----------------------------------------------------------------
 
@@ -137,11 +176,6 @@ class ImageCore:
     def address(self) -> str | None:
         """The numeric address to dial next; None while the name is unresolved."""
         return self._addresses[self._turn % len(self._addresses)] if self._addresses else None
-
-    @property
-    def all_told(self) -> bool:
-        """Whether no transition waits for the disk."""
-        return not self._unpublished
 
     @property
     def _why_waiting(self) -> str:
@@ -231,7 +265,9 @@ class ImageCore:
             self._addresses, self._resolved_at = addresses, self._world.now()
             self.path = self._find_path()
             if (self.path is not None) != self.connection.path_usable:
-                self.feed(e.PathChanged(usable=self.path is not None, detail=_describe(None, self.path)))
+                self.feed(
+                    e.PathChanged(usable=self.path is not None, detail=describe_change(None, self.path))
+                )
         waiting, self._dial_waiting = self._dial_waiting, None
         if waiting is not None and addresses:
             self.feed(e.LookingUp(waiting.gen, done=True))
@@ -245,7 +281,7 @@ class ImageCore:
             return  # no path is known to a name that was never resolved; dialling asks again
         old, self.path = self.path, self._find_path()
         if self.path != old:
-            self.feed(e.PathChanged(usable=self.path is not None, detail=_describe(old, self.path)))
+            self.feed(e.PathChanged(usable=self.path is not None, detail=describe_change(old, self.path)))
 
     def _find_path(self) -> Path | None:
         """To where the living link goes; else to the first address that anything leads to."""
@@ -256,7 +292,8 @@ class ImageCore:
 
     def durable(self, *, saved: bool) -> None:
         """The oldest transition not yet told is on disk, or has been given up: tell it."""
-        change = self._unpublished.popleft()
+        change, since = self._unpublished.popleft()
+        self.shown = since[-1] if since else (change.reason, change.detail)
         self._on_change(change if saved else replace(change, durable=False))
 
     # -- carrying out --------------------------------------------------------------------
@@ -281,14 +318,21 @@ class ImageCore:
             case c.Serve(gen):
                 self.exchange.serving = gen
             case c.ReadSession():
-                owner = Identity(self._stored.identity) if self._stored else Identity()
-                self._inbox.append(e.SessionRestored(owner) if self._stored else e.SessionAbsent())
+                self._world.read_session(self)
             case c.ArchiveSession():
-                self._stored, self._session = None, self._world.fresh_id().replace("-", "")
+                archived = self.session
+                self._begin_session()
+                self._world.archive_session(self, archived)
             case c.Announce():
                 self._announce(command)
-            case c.Report():
-                pass  # whoever shows reasons looks at them when drawing
+            case c.Report(reason, detail):
+                self._report(reason, detail)
+
+    def _report(self, reason: Reason, detail: str) -> None:
+        if self._unpublished:
+            self._unpublished[-1][1].append((reason, detail))
+        else:
+            self.shown = (reason, detail)
 
     def _dial(self, command: c.Dial) -> None:
         if self.endpoint.numeric:
@@ -379,11 +423,11 @@ class ImageCore:
             wall,
             now,
         )
-        self._unpublished.append(change)
+        self._unpublished.append((change, []))
         record = TransitionRecord(
             image=self.key,
             endpoint=endpoint,
-            session=self._session,
+            session=self.session,
             seq=seq,
             at=wall,
             source=said.source,
@@ -393,23 +437,8 @@ class ImageCore:
             detail=detail,
             identity=self.connection.identity.image_id,
             dialect=self.exchange.dialect,
+            revision=self._world.revision(self),
         )
         self._world.record(self, record)
         if said.trigger.startswith("image_answered"):
             self._world.proven(self)
-
-
-def _known_dialect(stored: SessionSummary | None) -> Dialect | None:
-    """The journal may be a later version's, with a dialect nobody here knows."""
-    known = {each.value: each for each in Dialect}
-    return known.get(stored.dialect or "") if stored is not None else None
-
-
-def _describe(old: Path | None, new: Path | None) -> str:
-    if new is None:
-        return f"{old.interface} no longer leads there" if old else "no interface leads there"
-    if old is None:
-        return f"{new.interface} leads there now"
-    if old.interface != new.interface:
-        return f"{old.interface} gave way to {new.interface}"
-    return f"{new.interface} changed its address or gateway"

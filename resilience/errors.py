@@ -207,7 +207,7 @@ class OutcomeUnknown(NetworkError):  # noqa: N818 - same
 
 
 class NotDurable(ResilienceError):  # noqa: N818 - same
-    """Transitions are not reaching the disk. Connections go on regardless.
+    """Transitions or edits are not reaching the disk. Connections go on regardless, and so do the tries.
 
     Attributes:
         problem: what the disk said.

@@ -21,9 +21,11 @@ from resilience.link import ZmqLink
 from resilience.names import Lookups
 from resilience.network.kernel import Kernel, OwnKernel
 from resilience.scout import Scouts
-from resilience.seams import Link, LinkCallbacks, ScoutParty
+from resilience.seams import Lane, Link, LinkCallbacks, ScoutParty
 from resilience.wire import fresh_id
 from store.disk import Disk
+from store.keys import KeyringVault, Vault
+from store.sessions import Owner, this_process
 
 _Result = TypeVar("_Result")
 
@@ -37,7 +39,8 @@ class OwnHost:
         self._descriptors = Descriptors()
         self._open_links = 0
         self._lookups = Lookups(loop)
-        self._writer = Writer(loop)
+        self._lanes = {lane: Writer(loop, f"resilience-{lane}") for lane in Lane}
+        self._vault: KeyringVault | None = None
         self._random = random.Random()  # noqa: S311 - jitter, not secrets
 
     @property
@@ -87,12 +90,25 @@ class OwnHost:
     def look_up(self, name: str, port: int, tell: Callable[[list[str], str], object]) -> None:
         self._lookups.begin(name, port, tell)
 
-    def off_loop(self, job: Callable[[], _Result]) -> asyncio.Future[_Result]:
-        return self._writer.submit(job)
+    @property
+    def vault(self) -> Vault:
+        self._vault = self._vault or KeyringVault()
+        return self._vault
+
+    @property
+    def owner(self) -> Owner:
+        return this_process()
+
+    def entropy(self, size: int) -> bytes:
+        return os.urandom(size)
+
+    def off_loop(self, job: Callable[[], _Result], lane: Lane = Lane.JOURNAL) -> asyncio.Future[_Result]:
+        return self._lanes[lane].submit(job)
 
     def close(self) -> None:
         self._contexts.close()
-        self._writer.close()
+        for writer in self._lanes.values():
+            writer.close()
 
 
 class Writer:
@@ -101,8 +117,9 @@ class Writer:
     Not an executor: the interpreter joins an executor's threads at exit, and a disk may hang for ever.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str = "resilience-journal") -> None:
         self._loop = loop
+        self._name = name
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._started = False
 
@@ -121,7 +138,7 @@ class Writer:
         self._jobs.put(work)
         if not self._started:
             self._started = True
-            threading.Thread(target=self._run, name="resilience-journal", daemon=True).start()
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
         return done
 
     def close(self) -> None:

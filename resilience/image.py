@@ -11,9 +11,13 @@ from resilience.change import Change
 from resilience.core import ImageCore
 from resilience.errors import ResilienceError, UsageError
 from resilience.exchange import Asked, Settle
+from resilience.keeper import Keeper
 from resilience.limits import DEFAULT_TIMEOUT_S, MAX_SUBSCRIBER_BACKLOG, MAX_TIMEOUT_S
 from resilience.network.snapshot import Path
+from resilience.remembering import Record, evaluated, nothing
+from resilience.session_face import SessionFace
 from resilience.wire import Kind, Reply
+from store.documents import Edit
 
 
 class Image:
@@ -22,10 +26,11 @@ class Image:
     Obtained from `Supervisor.connect`. Properties are plain looks and cost nothing.
     """
 
-    def __init__(self, core: ImageCore) -> None:
+    def __init__(self, core: ImageCore, keeper: Keeper) -> None:
         self._core = core
+        self._keeper = keeper
+        self._session = SessionFace(core, keeper)
         self._state = State.FRESH
-        self._told: Change | None = None
         self._subscribers: set[asyncio.Queue[Change]] = set()
 
     # -- looking -------------------------------------------------------------------------
@@ -48,17 +53,12 @@ class Image:
     @property
     def reason(self) -> Reason:
         """Why it stands there."""
-        return self._core.connection.reason if self._up_to_date or self._told is None else self._told.reason
+        return self._core.shown[0]
 
     @property
     def detail(self) -> str:
         """More words to the reason, perhaps none."""
-        return self._core.connection.detail if self._up_to_date or self._told is None else self._told.detail
-
-    @property
-    def _up_to_date(self) -> bool:
-        """Whether everything the machine did has been told; until then its reason belongs elsewhere."""
-        return self._told is None or self._core.all_told
+        return self._core.shown[1]
 
     @property
     def busy(self) -> bool:
@@ -97,7 +97,7 @@ class Image:
             OutcomeUnknown: handed over, and no reply came. Never sent again.
             QueueFull, RequestTooLarge: refused here; not done.
         """
-        reply, _ = await self._ask(Kind.EVALUATE, code, timeout)
+        reply, _ = await self._ask(Kind.EVALUATE, code, timeout, evaluated)
         return reply
 
     async def ping(self, *, timeout: float = DEFAULT_TIMEOUT_S) -> float:  # noqa: ASYNC109 - same
@@ -118,14 +118,17 @@ class Image:
         """
         return self._core.request(Kind.PING, "", timeout_s, settle)
 
-    async def _ask(self, kind: Kind, code: str, timeout_s: float) -> tuple[Reply, Asked]:
+    async def _ask(
+        self, kind: Kind, code: str, timeout_s: float, record: Record = nothing
+    ) -> tuple[Reply, Asked]:
         if not 0 < timeout_s <= MAX_TIMEOUT_S:
             raise UsageError(
                 f"a timeout is more than 0 and at most {MAX_TIMEOUT_S:.0f} seconds, not {timeout_s}"
             )
         done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
-        def settle(outcome: Reply | ResilienceError, _: Asked) -> None:
+        def settle(outcome: Reply | ResilienceError, asked: Asked) -> None:
+            record(self._core, self._keeper, asked, outcome)
             if done.done():
                 return
             if isinstance(outcome, ResilienceError):
@@ -137,8 +140,41 @@ class Image:
         try:
             return await done, asked
         except asyncio.CancelledError:
+            if asked.settle is not None:
+                record(self._core, self._keeper, asked, None)
             self._core.withdraw(asked)
             raise
+
+    # -- working -------------------------------------------------------------------------
+
+    @property
+    def session(self) -> SessionFace:
+        """The session: what was edited and evaluated, and how durable that is."""
+        return self._session
+
+    def edit(self, *edits: Edit) -> int:
+        """Change the session's document; returns its revision. Never waits.
+
+        Edits survive a kill of this process after 250 ms, and a power cut after `save`. As long as they do
+        not, a connected image is Modified.
+
+        Raises:
+            BadEdit: one of them fits no document; none was made.
+            SessionError: the session may not be changed here (`Busy`, `TooNew`, or as it failed to open).
+            UsageError: the supervisor was closed.
+        """
+        self._core.check_kept()
+        return self._keeper.edit(self._core, edits)
+
+    async def save(self) -> int:
+        """Return when every edit so far is on the medium, with the revision that is.
+
+        Raises:
+            NotDurable: it is not, and says why. The edits are kept, and it is tried again.
+            UsageError: the supervisor was closed.
+        """
+        self._core.check_kept()
+        return await self._keeper.save(self._core)
 
     # -- waiting -------------------------------------------------------------------------
 
@@ -179,7 +215,7 @@ class Image:
 
     def publish(self, change: Change) -> None:
         """Called by the supervisor: a transition is durable."""
-        self._state, self._told = change.target, change
+        self._state = change.target
         for queue in self._subscribers:
             if queue.full():
                 queue.get_nowait()
@@ -214,6 +250,23 @@ class Image:
             Refused: the image is not Orphaned.
         """
         self._core.ask(Ask.ADOPT)
+
+    def restore(self, generation: int | None = None) -> None:
+        """Failed or Orphaned: read the session again, or an older generation of it.
+
+        Raises:
+            Refused: there is no need to.
+        """
+        self._core.check_kept()
+        self._keeper.restore(self._core, generation)
+
+    def archive(self) -> None:
+        """Failed or Orphaned: archive the session and stay disconnected.
+
+        Raises:
+            Refused: there is no need to.
+        """
+        self._core.ask(Ask.ARCHIVE)
 
     def start_fresh(self) -> None:
         """Failed or Orphaned: archive the session and begin a new one.

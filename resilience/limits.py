@@ -98,3 +98,45 @@ DESCRIPTORS_PER_LINK = 8
 
 SPARE_DESCRIPTORS = 32
 """Kept free for the host, the journal and the network monitor."""
+
+WRITE_DELAY_S = 0.1
+"""Edits are handed to the operating system this long after the first that waits. Law 15 gives 250 ms; the
+rest is for the write itself, and for those of others on the same lane."""
+
+SAVE_DELAY_S = 2.0
+"""... and are on the medium this much later: what a power cut may cost who never says `save`. More often
+would keep a laptop's disk awake for every keystroke, and Modified would only flicker."""
+
+RESTORE_PATIENCE_S = 1.0
+"""A session that is not read by then (20 ms is usual) goes on in memory and is merged when it is read: a
+keyring may wait for a person for minutes, and a connection must not."""
+
+SESSION_RETRY_S = 2.0
+"""After a disk refused a session's edits it is tried again this much later; as for the journal."""
+
+KEYS_RETRY_S = 10.0
+"""A locked keyring is asked again this much later. A prompt that still stands is not shown twice."""
+
+REREAD_S = 5.0
+"""A session that could not be opened is tried again this much later: it may have been repaired."""
+
+CLOSE_SESSIONS_S = 5.0
+"""At the end sessions are waited for so long. What was edited is with the operating system long before."""
+
+WISHES_S = 1.0
+"""How often open sessions are looked at for somebody else's wish to have them."""
+
+TAKE_OVER_LOOK_S = 0.25
+"""How often it is tried whether a wished-for session was let go; its owner looks every `WISHES_S`."""
+
+TAKE_OVER_TIMEOUT_S = 10.0
+"""Its owner looks once a second, and saving takes less; longer means that it cannot, or does not want to."""
+
+MAX_RESULT_CHARS = 16_000
+"""Of one evaluation's result or error in the session's history: thirteen such fill a snapshot."""
+
+MAX_CODE_CHARS = 256_000
+"""Of its code."""
+
+MAX_MEMORY_EVALUATIONS = 600
+"""Evaluations of a session that is in memory alone; a stored one trims itself at each snapshot."""

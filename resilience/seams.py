@@ -11,6 +11,7 @@ them. Everything above a `Host` is the same code in both.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -25,8 +26,17 @@ if TYPE_CHECKING:
     from resilience.network.snapshot import Path
     from store import TransitionRecord
     from store.disk import Disk
+    from store.keys import Vault
+    from store.sessions import Owner
 
 _Result = TypeVar("_Result")
+
+
+class Lane(StrEnum):
+    """Who waits for whom beside the loop: jobs of one lane go in order, lanes do not wait for each other."""
+
+    JOURNAL = "journal"
+    SESSIONS = "sessions"
 
 
 class World(Protocol):
@@ -90,6 +100,18 @@ class World(Protocol):
 
     def proven(self, core: ImageCore) -> None:
         """An outage of this image is over: others on its path may want to know."""
+        ...
+
+    def read_session(self, core: ImageCore) -> None:
+        """Read the stored session and call `core.restored`, `core.absent` or `core.unreadable`, once."""
+        ...
+
+    def archive_session(self, core: ImageCore, session: str) -> None:
+        """Put `session` away; the image has another from here on."""
+        ...
+
+    def revision(self, core: ImageCore) -> int:
+        """How much of the session's document is on the medium; 0 if it has none."""
         ...
 
 
@@ -182,8 +204,22 @@ class Host(Protocol):
         """Ask once; `tell` is called on the loop with the addresses, or with none and the reason, if ever."""
         ...
 
-    def off_loop(self, job: Callable[[], _Result]) -> asyncio.Future[_Result]:
-        """Run what may wait for the disk beside the loop; jobs run one at a time, in order."""
+    @property
+    def vault(self) -> Vault:
+        """Where the machine keeps keys; asked on the lane of sessions only."""
+        ...
+
+    @property
+    def owner(self) -> Owner:
+        """Who we are, for others who want a session that we have open."""
+        ...
+
+    def entropy(self, size: int) -> bytes:
+        """Random bytes, fit for secrets."""
+        ...
+
+    def off_loop(self, job: Callable[[], _Result], lane: Lane = Lane.JOURNAL) -> asyncio.Future[_Result]:
+        """Run what may wait for the disk beside the loop; the jobs of a lane run one at a time, in order."""
         ...
 
     def close(self) -> None:

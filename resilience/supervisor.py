@@ -15,16 +15,22 @@ from resilience.core import ImageCore
 from resilience.endpoint import parse_endpoint
 from resilience.errors import UsageError
 from resilience.image import Image
+from resilience.keeper import Keeper
+from resilience.keyholder import Keys
 from resilience.recorder import Recorder
 from resilience.seams import Host
 from resilience.world import SharedWorld
 from store import History, StoreError, default_data_dir
+from store.keys import Protection
 
 
 def _own_host(loop: asyncio.AbstractEventLoop) -> Host:
     from resilience.host import OwnHost  # noqa: PLC0415 - pyzmq costs 30 ms, and a simulation has no use for it
 
     return OwnHost(loop)
+
+
+_NOT_RUNNING = "the supervisor is not running; use it as `async with resilience.Supervisor() as s:`"
 
 
 class Supervisor:
@@ -35,10 +41,13 @@ class Supervisor:
         policy: how patient to be; the defaults keep the promises of the documentation.
         on_notice: called with one line whenever something the user should know happens
             that is no transition (the disk fails, the disk works again).
+        protection: how sessions are protected, if nothing was chosen in this directory yet; None is
+            the keyring of this machine, if it has one that encrypts.
+        passphrase: unlocks them, if they are protected by one.
         host: makes the machine to run on; None is this one. Simulations pass theirs.
 
     Leaving the context aborts every link, settles every waiting request and returns
-    once the journal is on disk.
+    once journal and sessions are on disk.
     """
 
     def __init__(
@@ -47,6 +56,8 @@ class Supervisor:
         *,
         policy: Policy | None = None,
         on_notice: Callable[[str], None] | None = None,
+        protection: Protection | None = None,
+        passphrase: str | None = None,
         host: Callable[[asyncio.AbstractEventLoop], Host] | None = None,
     ) -> None:
         self._data_dir = FilePath(data_dir) if data_dir is not None else default_data_dir()
@@ -59,6 +70,9 @@ class Supervisor:
         self._recorder: Recorder | None = None
         self._host: Host | None = None
         self._world: SharedWorld | None = None
+        self._keeper: Keeper | None = None
+        self._protection = protection
+        self._passphrase = passphrase
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -72,7 +86,18 @@ class Supervisor:
             self._history = await host.off_loop(lambda: self._read_only(host))
         writable = self._history if trouble is None else None
         self._recorder = Recorder(writable, loop, host, self._trouble_changed, trouble)
-        self._world = SharedWorld(loop, host, self._recorder)
+        self._keeper = Keeper(
+            loop,
+            host,
+            self._data_dir,
+            self._on_notice,
+            protection=self._protection,
+            passphrase=self._passphrase,
+            read_only=trouble is not None,
+        )
+        self._passphrase = None
+        self._keeper.start()
+        self._world = SharedWorld(loop, host, self._recorder, self._keeper)
         self._world.start()
         return self
 
@@ -89,11 +114,13 @@ class Supervisor:
         await self.close()
 
     async def close(self) -> None:
-        """Let every image go and return when the journal is on disk."""
+        """Let every image go and return when journal and sessions are on disk."""
         world, self._world = self._world, None
         if world is None:
             return
         world.close()
+        if self._keeper is not None:
+            await asyncio.shield(self._keeper.close())
         if self._recorder is not None:
             # Shielded: an impatient second interrupt must not cut the last sync short.
             await asyncio.shield(self._recorder.close())
@@ -112,6 +139,48 @@ class Supervisor:
         """Why transitions are not durable; None while they are."""
         return self._recorder.trouble if self._recorder is not None else None
 
+    @property
+    def keys(self) -> Keys:
+        """Whether sessions can be read and written, how they are protected, and why.
+
+        Raises:
+            UsageError: the supervisor is not running.
+        """
+        return self._running().keyholder.keys
+
+    async def unlock(self, passphrase: str | None = None) -> None:
+        """Unlock the keys; sessions that waited for them are opened, and joined with what was edited.
+
+        Args:
+            passphrase: if they are protected by one; None asks the keyring.
+
+        Raises:
+            SessionError: they stay locked (`LockedKey`, `WrongKey`, `MissingKey`).
+            UsageError: the supervisor is not running.
+        """
+        await self._running().keyholder.unlock(passphrase)
+
+    async def protect(self, protection: Protection, passphrase: str | None = None) -> None:
+        """Choose how sessions are protected, or change it; what is in memory becomes durable.
+
+        Args:
+            protection: how.
+            passphrase: for `Protection.PASSPHRASE`.
+
+        Raises:
+            KeyChoiceRefused: the keyring cannot be used, or files would lose their keys.
+            SessionError: the present keys are locked or gone.
+            DiskError: the disk refused; nothing has changed.
+            ValueError: a passphrase is needed and empty.
+            UsageError: the supervisor is not running.
+        """
+        await self._running().keyholder.protect(protection, passphrase)
+
+    def _running(self) -> Keeper:
+        if self._keeper is None or self._world is None:
+            raise UsageError(_NOT_RUNNING)
+        return self._keeper
+
     async def connect(self, endpoint: str) -> Image:
         """Add the image at `endpoint` and begin to dial it; does not wait for the network.
 
@@ -122,11 +191,9 @@ class Supervisor:
             UsageError: the supervisor is not running.
         """
         where = parse_endpoint(endpoint)
-        world, host = self._world, self._host
+        world, host, keeper = self._world, self._host, self._running()
         if world is None or host is None:
-            raise UsageError(
-                "the supervisor is not running; use it as `async with resilience.Supervisor() as s:`"
-            )
+            raise UsageError(_NOT_RUNNING)
         if where.key in self._images:
             return self._images[where.key]
         stored = self._history.last(where.key) if self._history is not None else None
@@ -140,7 +207,8 @@ class Supervisor:
             next_seq=seq,
             on_change=self._published,
         )
-        image = self._images[where.key] = Image(core)
+        keeper.keep(core)
+        image = self._images[where.key] = Image(core, keeper)
         world.cores[where.key] = core
         core.start()
         return image

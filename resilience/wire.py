@@ -231,3 +231,8 @@ def _error(dialect: Dialect, code: object, message: object, details: object) -> 
     extra = list(details.items())[:MAX_DETAILS] if isinstance(details, dict) else []
     details_read = {_brief(k, 100): _brief(v, MAX_ERROR_CHARS) for k, v in extra}
     return DialectError(dialect, printable(name[:100]), words, details_read)
+
+
+def known_dialect(name: str | None) -> Dialect | None:
+    """Return the dialect of this name: the journal may be a later version's, with one nobody here knows."""
+    return next((each for each in Dialect if each.value == name), None)

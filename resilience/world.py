@@ -9,6 +9,7 @@ from machines import Cause
 from machines import events as e
 from machines.policy import CROWD
 from resilience.core import ImageCore
+from resilience.keeper import Keeper
 from resilience.limits import PATH_PROVEN_GAP_S, TICKS_PER_SECOND
 from resilience.names import Names
 from resilience.network.monitor import NetworkMonitor
@@ -26,11 +27,14 @@ WHY_TIMEOUT_S = 0.25
 class SharedWorld:
     """Implements `resilience.seams.World` for every image of one supervisor."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, host: Host, recorder: Recorder) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, host: Host, recorder: Recorder, keeper: Keeper
+    ) -> None:
         self.cores: dict[str, ImageCore] = {}
         self._loop = loop
         self._host = host
         self._recorder = recorder
+        self._keeper = keeper
         self._links: dict[str, dict[int, Link]] = {}
         self._scouts: dict[str, ScoutParty] = {}
         self._timers: dict[str, tuple[float, asyncio.TimerHandle]] = {}
@@ -218,3 +222,12 @@ class SharedWorld:
             core.durable(saved=saved)
 
         self._recorder.record(record, done)
+
+    def read_session(self, core: ImageCore) -> None:
+        self._keeper.read(core)
+
+    def archive_session(self, core: ImageCore, session: str) -> None:
+        self._keeper.archive(core, session)
+
+    def revision(self, core: ImageCore) -> int:
+        return self._keeper.revision(core)

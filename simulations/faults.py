@@ -90,6 +90,10 @@ class What(StrEnum):
     DISK_FULL = "disk full"  # every write is refused or cut short (ENOSPC)
     DISK_WORKS = "disk works"
 
+    # Our keyring.
+    KEYRING_LOCKS = "keyring locks"  # whoever asks it is kept waiting, and told that it is locked
+    KEYRING_OPENS = "keyring opens"
+
     # The user.
     LONG_EVALUATION = "long evaluation"  # value s of work asked for
     RETRY = "retry"  # the user presses "retry" if the image is Failed or Orphaned
@@ -175,7 +179,7 @@ TOUCHES: dict[What, Touch] = {
     What.LONG_EVALUATION: Touch(("busy",), lasts=True, queues=True),
     What.RETRY: Touch(heals=("verdict",)),
 }
-"""What is not listed (a bystander, a lost hint, a clock, a disk) leaves the way whole at all times."""
+"""What is not listed (a bystander, a lost hint, a clock, a disk, a keyring) leaves the way whole."""
 
 _ONE_IMAGE = frozenset(what for what in What if what.name.startswith(("IMAGE_", "HOST_")))
 _FIGURE = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"  # as `repr` writes a float

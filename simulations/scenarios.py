@@ -37,6 +37,8 @@ class Load:
     """What the user does meanwhile, per image; intervals are drawn around these means."""
 
     evaluate_every_s: float = 1.0
+    edit_every_s: float = 2.0
+    """0: nobody types anything."""
     timeout_s: float = 5.0
     """Of each evaluation; some are much shorter or longer."""
 
@@ -107,6 +109,8 @@ UNREAL: dict[What, str] = {
     What.DISK_FAILS: _DISK,
     What.DISK_FULL: _DISK,
     What.DISK_WORKS: _DISK,
+    What.KEYRING_LOCKS: _DISK,
+    What.KEYRING_OPENS: _DISK,
     What.LONG_EVALUATION: _BUTTONS,
     What.RETRY: _BUTTONS,
     What.DISCONNECT: _BUTTONS,

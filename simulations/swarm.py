@@ -91,6 +91,7 @@ TROUBLES = (
     Trouble("process", (W.KILL, W.KILL, W.POWER_CUT, W.CLOSE), (W.START,)),
     Trouble("disk slow", (W.DISK_SLOW,), bad=(0.01, 2), zero_ends=True),
     Trouble("disk", (W.DISK_FAILS, W.DISK_FULL), (W.DISK_WORKS,)),
+    Trouble("keyring", (W.KEYRING_LOCKS,), (W.KEYRING_OPENS,)),
     Trouble("long evaluation", (W.LONG_EVALUATION,), bad=(0.5, 30)),
     Trouble("retry", (W.RETRY,)),
     Trouble("wanted", (W.DISCONNECT,), (W.RECONNECT,)),

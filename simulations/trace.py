@@ -47,13 +47,16 @@ class Kind(StrEnum):
     TOLD = "told"  # seq, source, trigger, target, reason, detail, durable
     ASKED = "asked"  # label, ask (evaluate or ping), timeout_s
     OUTCOME = "outcome"  # label, outcome: done, expired, unknown, lost, refused or failed; result: str
-    STANDS = "stands"  # state, reason, busy: looked at twice a second
+    STANDS = "stands"  # state, reason, busy, saved (revision): looked at twice a second
+    EDITED = "edited"  # revision, text, open (the session): typed into the workspace, and taken
+    SAVE = "save"  # text (typed before), problem: `save()` came back
     NOTICE = "notice"  # text
     ACTION = "action"  # action: retry, disconnect, reconnect, adopt; refused: bool
 
     # Our process.
     PROCESS = "process"  # what: start, kill, power cut, close, closed
     RESTORED = "restored"  # state, seq, session: what a started process found of this image
+    FOUND = "found"  # revision, text: what stood in the workspace when a process started
     SYNCED = "synced"  # first, last: transitions of this image that reached the medium
     BUG = "bug"  # text: an exception nobody caught; never right
 

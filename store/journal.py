@@ -358,11 +358,11 @@ class Journal:
             for generation, size in sizes.items():
                 if total <= self._limits.relaxed_bytes and left <= self._limits.relaxed_segments:
                     break
+                if segments:
+                    # One removal on the medium before the next is asked for, and none if that is refused:
+                    # a power cut must not bring back an older segment than one that stays removed.
+                    self._disk.sync_dir(self._shelf.journal)
                 try:
-                    if segments:
-                        # One removal on the medium before the next is asked for: a power cut must not
-                        # bring back an older segment than one that stays removed.
-                        self._disk.sync_dir(self._shelf.journal)
                     removed = self._remove(generation, size)
                 except FileNotFoundError:  # another process was quicker
                     continue

@@ -18,6 +18,10 @@ from hypothesis import settings
 settings.register_profile("patient", parent=settings.default, deadline=None)
 settings.load_profile("patient")
 
+# No test, and no program that one starts, may write into the keyring of whoever runs it. Those that are
+# about a keyring bring their own.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+
 PATIENCE_S = 2.0
 """For threads and processes that are on their way out when their test ends."""
 
@@ -28,6 +32,12 @@ WANTS = {
     "nftables": "nftables",
     "namespace": "network namespaces",
     "tmpfs": "tmpfs",
+    "mount refused": "the right to mount",
+    "strace": "strace",
+    "e2fsprogs": "e2fsprogs",
+    "fuse3": "FUSE",
+    "/dev/fuse": "FUSE",
+    "/dev/loop": "loop devices",
     "make race": "the race's peers",
 }
 """A word of a skip's reason, and what the machine lacks; the first that fits counts."""

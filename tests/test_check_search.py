@@ -152,3 +152,13 @@ def test_a_refused_disconnect_does_not_end_the_search() -> None:
         told = tale()
         told.note(10.1, Kind.ACTION, action=action, refused=refused)
         assert len(end(told, 15.0).by(search.never_stops_trying)) == 1
+
+
+def test_a_process_that_is_ending_searches_no_more() -> None:
+    """What a slow disk took is told while it ends; one that goes on is held to its tries."""
+    for what, late in (("close", 0), ("start", 1)):
+        told = Tale().begin()
+        told.fault("10 drop")
+        told.note(10.0, Kind.PROCESS, -1, what=what)
+        told.told(10.5, SILENT, "no sign of life")
+        assert len(end(told, 15.0).by(search.never_stops_trying)) == late, what

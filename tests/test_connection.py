@@ -719,6 +719,22 @@ def test_unsaved_edits_stay_the_reason_when_a_request_ends() -> None:
     assert (rig.state, rig.reason) == (State.MODIFIED, Reason.EDITED)
 
 
+def test_work_on_a_busy_image_leaves_it_shown_as_busy() -> None:
+    """An edit and a save are told with their own reasons; what is shown afterwards is the image's (law 3)."""
+    rig = connected()
+    rig.feed(InFlight(1, busy=True))
+    rig.wait(2)
+    for ask, state, reason in (
+        (Ask.EDITED, State.MODIFIED, Reason.EDITED),
+        (Ask.SAVED, State.CONNECTED, Reason.SAVED),
+    ):
+        told = [each for each in rig.ask(ask) if isinstance(each, Announce)]
+        assert [(each.target, each.reason) for each in told] == [(state, reason)]
+        assert (rig.state, rig.reason) == (state, Reason.BUSY)
+    rig.feed(InFlight(1, busy=False))
+    assert rig.reason is Reason.ANSWERED
+
+
 # -- resting places and their ways out --------------------------------------------------------
 
 

@@ -88,6 +88,10 @@ class FakeWorld:
     journal: list[TransitionRecord] = field(default_factory=list)
     unsynced: int = 0
     proofs: int = 0
+    reads: int = 0
+    holds_session: bool = False
+    archived: list[str] = field(default_factory=list)
+    saved_revision: int = 0
     armed: float | None = None
     seen: Vitals | None = None
 
@@ -139,6 +143,21 @@ class FakeWorld:
 
     def proven(self, core: ImageCore) -> None:  # noqa: ARG002 - same
         self.proofs += 1
+
+    def read_session(self, core: ImageCore) -> None:
+        self.reads += 1
+        if self.holds_session:
+            return
+        if core.stored is not None:
+            core.restored()
+        else:
+            core.absent()
+
+    def archive_session(self, core: ImageCore, session: str) -> None:  # noqa: ARG002 - same
+        self.archived.append(session)
+
+    def revision(self, core: ImageCore) -> int:  # noqa: ARG002 - same
+        return self.saved_revision
 
 
 class Bench:
@@ -1159,3 +1178,58 @@ def test_an_image_that_was_let_go_does_nothing_any_more() -> None:
     bench.core.wake()
     assert len(bench.world.dialled) == dialled
     assert bench.world.links == {}
+
+
+# -- the session ---------------------------------------------------------------------------------
+
+
+def test_a_session_that_takes_long_to_read_delays_no_dial() -> None:
+    """The image answers while it is being read: Connected comes with the session, at once."""
+    bench = Bench(stored=stored_session(identity=None))
+    bench.world.holds_session = True
+    bench.core.start()
+    bench.shake()
+    bench.reply(bench.last_sent())
+    assert (bench.core.connection.state, bench.world.reads) == (State.RESTORING, 1)
+    bench.core.restored()
+    assert bench.core.connection.state is State.CONNECTED
+
+
+def test_the_journal_is_told_how_much_of_the_session_is_durable() -> None:
+    """With every transition; that is how an older copy is recognised later."""
+    bench = Bench()
+    bench.connect()
+    bench.world.saved_revision = 7
+    bench.core.ask(Ask.EDITED)
+    assert [each.revision for each in bench.world.journal] == [0, 7]
+
+
+def test_a_session_that_is_absent_makes_room_for_another() -> None:
+    """It was put away before its last life ended: the next has an id, and a history, of its own."""
+    bench = Bench(stored=stored_session())
+    bench.world.holds_session = True
+    bench.core.start()
+    bench.core.absent()
+    assert bench.core.session != stored_session().session
+    assert bench.core.stored is None
+    assert bench.core.connection.state is State.FRESH
+
+
+def test_what_is_shown_is_never_ahead_of_what_was_told() -> None:
+    """While a transition waits for the disk the host reads what stood before it, also what was only reported."""
+    bench = Bench()
+    gen = bench.connect()
+    bench.evaluate()
+    bench.advance(2)
+    assert bench.core.shown[0] is Reason.BUSY
+    bench.core.ask(Ask.EDITED)
+    assert bench.core.shown[0] is Reason.BUSY
+    bench.sync()
+    assert bench.core.shown[0] is Reason.BUSY  # told with its own reason; the image is as busy as it was
+    bench.core.link_down(gen, Cause.CLOSED)
+    assert bench.core.shown[0] is Reason.BUSY
+    bench.advance(0.5)  # what is reported of the search waits behind the transition
+    shown = bench.core.shown[0]
+    assert shown is Reason.BUSY
+    bench.sync()
+    assert bench.core.shown[0] is bench.reason

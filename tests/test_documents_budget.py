@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from documents import documents, full_document, workspace_texts
-from store.documents import State, Trimmed, dump, fit, load, new_document
+from store.documents import Append, Put, State, Trimmed, apply, check, dump, fit, load, new_document
 from store.documents.bounds import MAX_DOCUMENT_BYTES
 from store.documents.budget import AT_LEAST, AT_MOST, RECENT_AT_MOST, RESULT_LETTERS
 from store.documents.sections import HISTORIES
@@ -54,9 +54,13 @@ def told(before: State, trimmed: Trimmed) -> None:
 @given(documents())
 def test_what_fits_stays_as_it_is(state: State) -> None:
     """To the letter."""
+    before = dump(state)
     trimmed = fit(state, lambda _: True)
-    assert dump(trimmed.state) == dump(state)
+    assert dump(trimmed.state) == before
     assert trimmed == Trimmed(trimmed.state)
+    apply(trimmed.state, check(Put("workspaces", {"code": "another"}, "new")))
+    apply(trimmed.state, check(Append("inputs", {"id": "new", "at": 1})))
+    assert dump(state) == before
 
 
 @given(documents(), st.integers(0, 3000))

@@ -25,6 +25,7 @@ from store.documents import (
     check,
     copied,
     decode,
+    decode_known,
     dump,
     encode,
     load,
@@ -78,6 +79,20 @@ def test_each_kind_does_what_it_says() -> None:
     assert state["inspectors"] == {"i1": {"target": "self"}}
     assert state["image"] == {"key": "pharo", "endpoint": "tcp://pharo:5555", "identity": "b7c1"}
     assert [record["text"] for record in state["inputs"]] == ["x", "y"]
+
+
+def test_an_answer_completes_its_evaluation() -> None:
+    """What was sent is there before it is answered; an answer to what is gone changes nothing."""
+    state = after(
+        Append("evaluations", {"id": "e1", "at": 1.0, "code": "3 + 4"}),
+        Append("evaluations", {"id": "e2", "at": 2.0, "code": "3 / 0"}),
+        Patch("evaluations", {"result": "7", "ok": True}, "e1"),
+        Patch("evaluations", {"result": "no longer asked"}, "e0"),
+    )
+    assert state["evaluations"] == [
+        {"id": "e1", "at": 1.0, "code": "3 + 4", "result": "7", "ok": True},
+        {"id": "e2", "at": 2.0, "code": "3 / 0"},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +219,12 @@ def test_every_kind_of_entry_can_be_put(section: str, data: st.DataObject) -> No
         (Put("format", 2), "no such section"),
         (Put("session", "s"), "no such section"),
         (Put("evaluations", []), "only grows"),
-        (Patch("inputs", {}, "a"), "only grows"),
+        (Put("inputs", {"id": "a", "at": 1}, "a"), "only grows"),
+        (Patch("inputs", {}), "key of an entry"),
+        (Patch("inputs", {"id": "b"}, "a"), "keeps its id"),
+        (Patch("inputs", {"at": None}, "a"), "keeps its id"),
+        (Patch("inputs", {"text": 3}, "a"), "text: "),
+        (Patch("inputs", None, "a"), "dictionary"),
         (Drop("inputs", "a"), "only grows"),
         (Append("workspaces", {"id": "a", "at": 1}), "histories only"),
         (Append("image", {"id": "a", "at": 1}), "histories only"),
@@ -302,6 +322,26 @@ def test_bytes_that_are_no_edits_are_called_so(data: bytes) -> None:
     except BadEdit:
         return
     assert found == []
+
+
+@given(garbage_json | outside_json.map(lambda value: json.dumps(value).encode()))
+def test_of_a_later_log_what_is_known_is_read(data: bytes) -> None:
+    """The rest is counted."""
+    try:
+        known, passed_over = decode_known(data)
+    except BadEdit:
+        return
+    assert len(known) + passed_over == len(json.loads(data))
+
+
+def test_unknown_edits_of_a_later_log_do_not_hide_the_others() -> None:
+    """Another kind, another section, another type."""
+    good = check(Put("unsent_input", "3"))
+    later = [["move", "workspaces", "a", "b"], ["put", "panes", {}], ["put", "unsent_input", {"text": "3"}]]
+    data = json.dumps([later[0], json.loads(encode([good]))[0], *later[1:]]).encode()
+    assert decode_known(data) == ([good], 3)
+    with pytest.raises(BadEdit):
+        decode(data)
 
 
 @given(st.lists(edits(), min_size=1, max_size=3), st.data())

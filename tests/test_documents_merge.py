@@ -44,12 +44,29 @@ def changed(state: State, *changes: Edit) -> State:
     return result
 
 
+words = st.sampled_from(["", "3", "3 + 4", "3 * 4", "nil"])
+rivals = st.tuples(
+    st.builds(Put, st.just("unsent_input"), words),
+    st.builds(lambda code, unsent: Patch("workspaces", {"code": code, "unsent": unsent}, "w1"), words, words),
+    st.builds(
+        lambda text, at: Append("inputs", {"id": "i", "at": at, "text": text}), words, st.sampled_from([1, 2])
+    ),
+    st.builds(lambda text: Patch("inputs", {"text": text}, "i"), words),
+    st.builds(lambda text: Patch("statistics", {"edits": len(text)}), words),
+)
+"""Edits that meet those of another side: the same workspace, the same record, the same counter."""
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[State, State, State]:
-    """Return a document and two that it became: by edits, or by anything at all."""
+    """Return a document and two that it became: by anything, by edits, or by edits of the same places."""
     base = draw(documents())
-    if draw(st.booleans()):
+    kind = draw(st.sampled_from(["anything", "edits", "rivals", "rivals"]))
+    if kind == "anything":
         return base, draw(documents()), draw(documents())
+    if kind == "rivals":
+        base = changed(base, *draw(rivals))
+        return base, changed(base, *draw(rivals)), changed(base, *draw(rivals))
     ours, theirs = (changed(base, *draw(st.lists(edits(), max_size=6))) for _ in range(2))
     return base, ours, theirs
 
@@ -138,6 +155,17 @@ def test_the_same_sides_merge_the_same(sides: tuple[State, State, State]) -> Non
     assert dump(first.state) == dump(second.state)
     assert first.decisions == second.decisions
     assert [dump(side) for side in sides] == before
+
+
+@given(histories(), st.lists(edits(), max_size=6))
+def test_the_result_can_be_edited_by_itself(sides: tuple[State, State, State], more: list[Edit]) -> None:
+    """Going on with it changes neither side, also where one was taken as it is."""
+    for base, ours, theirs in (sides, (sides[0], sides[0], sides[2]), (sides[0], sides[1], sides[0])):
+        before = [dump(side) for side in sides]
+        state = merge(base, ours, theirs, AT).state
+        for edit in more:
+            apply(state, check(edit))
+        assert [dump(side) for side in sides] == before
 
 
 @given(histories())

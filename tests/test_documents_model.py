@@ -170,6 +170,8 @@ def test_wrong_types_are_refused_or_right(state: dict[str, Any], name: str, valu
         ({"evaluations": [{"id": "e", "at": True}]}, "evaluations.0.at"),
         ({"evaluations": [{"id": "", "at": 1}]}, "evaluations.0.id"),
         ({"unsent_input": None}, "unsent_input"),
+        ({"inspectors": {"i": {"visible": "yes"}}}, "inspectors.i.visible"),
+        ({"evaluations": [{"id": "e", "at": 1, "ok": 1}]}, "evaluations.0.ok"),
         ({"session": ""}, "session"),
         ({"statistics": {"edits": 1.5}}, "statistics.edits"),
     ],

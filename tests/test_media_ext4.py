@@ -1,12 +1,16 @@
 """Power cuts on a real ext4: the file system most users have, with its own idea of what is certain when.
 
-It lies in a file behind a loop device, and is cut off by the kernel itself: before each call of a workload, and
-at random moments of a process that works. Then its journal is replayed, and the store recovers.
+It lies in a file behind a loop device, and is cut off by the kernel itself: before each call of a workload,
+and at random moments of a process that works. Then its journal is replayed, and the store recovers.
 
-It forgives more than its promises say (a new file's fsync brings the file's name along), so not every sync that
-is needed is missed here; the forgetful file system of test_media_fuse misses each.
+It forgives more than its promises say (a new file's fsync brings the file's name along), so not every sync
+that is needed is missed here; the forgetful file system of test_media_fuse misses each.
 
-RESILIENCE_LONG=1 makes five hundred cuts at random moments instead of twenty.
+What is acknowledged after a cut began does not count: the kernel lives on, unlike a machine without power,
+and now and then tells an fdatasync under way that it succeeded.
+
+RESILIENCE_LONG=1 cuts before every call instead of every second one, and at five hundred random moments
+instead of twenty.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from workloads import WORKLOADS
 
 pytestmark = [pytest.mark.media, pytest.mark.timeout(TIMEOUT_S)]
 
-ROUNDS = 500 if LONG else 20
+ROUNDS, STRIDE = (500, 1) if LONG else (20, 2)
 
 
 @pytest.fixture
@@ -31,11 +35,11 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_every_acknowledged_step_survives_a_cut_before_every_call(place: Path, name: str) -> None:
+def test_every_acknowledged_step_survives_a_cut_before_each_call(place: Path, name: str) -> None:
     """In turn, from the first to the last."""
-    found = report("ext4_bed.py", name, "calls", place)
+    found = report("ext4_bed.py", name, "calls", place, "--stride", STRIDE)
     assert found["faults"] == {}
-    assert found["cuts"] > 50
+    assert found["cuts"] > 25
     assert found["acked"] > 100
 
 

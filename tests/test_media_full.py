@@ -1,4 +1,4 @@
-"""A file system that is really full: every workload goes on with it, says so, and catches up when there is room.
+"""A file system that is really full: every workload says so, goes on, and catches up when there is room.
 
 What the journal alone does there, with its reserve, is in test_store_mounts.
 """

@@ -4,8 +4,8 @@ The enumeration in test_store_crash believes our own model of a disk, and our ow
 replaced: the kernel's calls arrive at a FUSE file system, which knows only what fsync has made certain. The
 power goes before each of them, in turn, and once more in the midst of the recovery.
 
-A checker is only worth what it can catch: each sync of the store is left out in turn, found by the place in the
-source that asks for it, and has to be missed.
+A checker is only worth what it can catch: each sync of the store is left out in turn, found by the place in
+the source that asks for it, and has to be missed.
 
 RESILIENCE_LONG=1 cuts each recovery instead of some, and tosses for more mixtures of what is left.
 """

@@ -250,6 +250,16 @@ def test_swapped_files_are_told_apart() -> None:
         read_log(b"".join(log_parts([b"x"], expected=Expected(Kind.EDITS, SESSION, 2))), EDITS, KEYS)
 
 
+def test_a_record_is_bound_to_its_file_besides_its_key() -> None:
+    """Should two files ever share a key, their records would still not be interchangeable."""
+    here, there = boxes.Box(bytes(32), identity(SNAPSHOT)), boxes.Box(bytes(32), identity(EDITS))
+    sealed = here.seal(4, TEXT, boxes.NO_TAG, final=False)
+    assert here.open(4, sealed, boxes.NO_TAG, final=False) == TEXT
+    assert there.open(4, sealed, boxes.NO_TAG, final=False) is None
+    other_file = boxes.Box(bytes(32), identity(SNAPSHOT, file=0xF2))
+    assert other_file.open(4, sealed, boxes.NO_TAG, final=False) is None
+
+
 def test_a_log_record_does_not_pass_for_a_snapshot() -> None:
     """What is final says so under its seal."""
     keys = [master_key()]

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import pytest
 
-from careless_disks import NoSync, RetriedSync, UnorderedRemovals, no_sync_dir
-from crash_states import DATA, RecordingDisk, holed, media, recording
+from careless_disks import NoSync, OnlyOwnSyncs, RetriedSync, UnorderedRemovals, no_sync_dir
+from crash_states import DATA, Killed, RecordingDisk, holed, media, recording
 from simulations.virtual.disk import VirtualDisk
 from simulations.virtual.medium import Call, Medium
 from store import History, Limits, SessionSummary, TransitionRecord
@@ -142,10 +142,22 @@ def failed_syncs(disk: RecordingDisk) -> Session:
     return session
 
 
+def killed_before_a_sync(disk: RecordingDisk) -> Session:
+    """One process dies between a write and its sync; another finds what it wrote, and builds on it."""
+    disk.dies_at_sync = 1
+    session = Session(disk)
+    with pytest.raises(Killed):
+        session.run(1, 1)
+    disk.kill()
+    session.run(1, 1)
+    return session
+
+
 # The longer workloads write the same kinds of records many times over: a step that shares no factor
 # with their sizes meets every place within a record without meeting each of every record.
 @pytest.mark.parametrize(
-    ("workload", "step"), [(two_processes, 1), (rotation_and_removal, 3), (failed_syncs, 3)]
+    ("workload", "step"),
+    [(two_processes, 1), (rotation_and_removal, 3), (failed_syncs, 3), (killed_before_a_sync, 1)],
 )
 def test_every_acknowledged_transition_survives_every_power_cut(
     workload: Callable[[RecordingDisk], Session], step: int
@@ -211,6 +223,7 @@ def test_recovery_survives_power_cuts_of_its_own() -> None:
         pytest.param(no_sync_dir("journal"), rotation_and_removal, id="later segments' names are not synced"),
         pytest.param(UnorderedRemovals, rotation_and_removal, id="removals are not synced one by one"),
         pytest.param(RetriedSync, failed_syncs, id="a failed sync is tried again"),
+        pytest.param(OnlyOwnSyncs, killed_before_a_sync, id="what a killed writer left is not synced"),
     ],
 )
 def test_leaving_out_one_sync_is_caught(

@@ -1,4 +1,4 @@
-"""The command line: `resilience demo|watch|eval|sessions`. Exit codes are part of the contract.
+"""The command line: `resilience demo|watch|eval|sessions|keys|doctor`. Exit codes are part of the contract.
 
 0 done, 1 the image answered with an error (or the store has one), 2 usage,
 3 unreachable before the deadline, 4 outcome unknown, 130 interrupted.
@@ -8,42 +8,35 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from resilience import __version__
+from resilience.cli.key_commands import keys as key_group
+from resilience.cli.options import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_UNKNOWN,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    common,
+    data_dir_option,
+    passphrase_option,
+)
+from resilience.cli.session_commands import sessions as session_group
 from resilience.errors import BadEndpoint, UsageError
 
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_UNREACHABLE = 3
-EXIT_UNKNOWN = 4
-EXIT_INTERRUPTED = 130
-
-
-def data_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--data-dir`, checked as far as it can be before anything starts."""
-    return click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path),
-        callback=_check_data_dir,
-        help="Where the journal lives. [default: the platform's user-data directory]",
-    )(command)
-
-
-def _check_data_dir(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
-    if value is None:
-        return None
-    try:
-        standing = next((part for part in (value, *value.parents) if part.exists()), None)
-        if standing is not None and not standing.is_dir():
-            raise click.BadParameter(f"{standing} is a file, not a directory; name another place.")
-    except OSError as problem:
-        raise click.BadParameter(f"{problem.strerror}: {str(value)[:60]}…; name another place.") from None
-    return value
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_INTERRUPTED",
+    "EXIT_UNKNOWN",
+    "EXIT_UNREACHABLE",
+    "EXIT_USAGE",
+    "app",
+    "main",
+]
 
 
 class EndpointType(click.ParamType):  # type: ignore[type-arg]  # generic only in the newest click
@@ -142,30 +135,18 @@ def demo(data_dir: Path | None, *, as_json: bool, loopback: bool) -> None:
     sys.exit(run(data_dir=data_dir, as_json=as_json, loopback=loopback))
 
 
-@app.group()
-def sessions() -> None:
-    """Look at what is stored."""
+@app.command()
+@passphrase_option
+@common
+def doctor(passphrase_file: Path | None, data_dir: Path | None, *, as_json: bool) -> None:
+    """Look at everything that has to be right on this machine; exit 1 if something is not."""
+    from resilience.cli.doctor import run  # noqa: PLC0415 - imported when used
+
+    sys.exit(run(data_dir, given=passphrase_file, as_json=as_json))
 
 
-@sessions.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@data_dir_option
-def sessions_list(data_dir: Path | None, *, as_json: bool) -> None:
-    """Every session, the newest first."""
-    from resilience.cli.sessions import show_sessions  # noqa: PLC0415 - imported when used
-
-    sys.exit(show_sessions(data_dir, as_json=as_json))
-
-
-@sessions.command("history")
-@click.argument("image", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@data_dir_option
-def sessions_history(image: str | None, data_dir: Path | None, *, as_json: bool) -> None:
-    """Every journaled transition, the oldest first; of IMAGE only, if one is named."""
-    from resilience.cli.sessions import show_history  # noqa: PLC0415 - imported when used
-
-    sys.exit(show_history(image, data_dir, as_json=as_json))
+app.add_command(session_group)
+app.add_command(key_group)
 
 
 def main() -> None:

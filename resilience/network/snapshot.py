@@ -335,3 +335,14 @@ def _phrase(route: Route) -> str:
     what = "the default route" if route.destination in DEFAULT_ROUTES else f"the route to {route.destination}"
     via = f" via {route.gateway}" if route.gateway else ""
     return f"{what}{via} on {route.interface}" if route.interface != DISCARD else f"{what} into nothing"
+
+
+def describe_change(old: Path | None, new: Path | None) -> str:
+    """Say in words how the way to an image changed."""
+    if new is None:
+        return f"{old.interface} no longer leads there" if old else "no interface leads there"
+    if old is None:
+        return f"{new.interface} leads there now"
+    if old.interface != new.interface:
+        return f"{old.interface} gave way to {new.interface}"
+    return f"{new.interface} changed its address or gateway"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from simulations.check import (
     busy,
     calm,
+    edits,
     identity,
     links,
     noticing,
@@ -55,8 +56,8 @@ LAWS: dict[int, str] = {
     13: "Each reply is the one to its own request, and one request is out at a time.",
     14: "Every transition told is legal, follows the one before, is on disk before it is told as durable, "
     "and is known to the next process; trouble with the disk is shown.",
-    15: "No edits can be handed to an image yet. That what is synced survives is shown by law 14 across "
-    "kills and power cuts, and by tests/test_store_crash.py.",
+    15: "What was told saved survives a power cut, what is 250 ms old a kill, all of it a good end; "
+    "it is found as it was typed, and while it is not on the medium nobody reads Connected.",
     16: "A session that was found once is found by every process after it.",
     17: "Work runs at the image it was meant for and never at another, which leads to Orphaned.",
     18: "While only other images are in trouble this one's link is left alone and its requests answered.",
@@ -97,6 +98,8 @@ _CHECKS: tuple[Callable[[Story], Iterable[Violation]], ...] = (
     work.told_without_delay,
     work.trouble_is_shown,
     work.trouble_is_taken_back,
+    edits.work_is_kept,
+    edits.unsaved_is_shown,
     identity.work_goes_to_its_own_image,
     identity.strangers_are_named,
     secrecy.no_secret_is_told,

@@ -74,6 +74,8 @@ class _Search:
         """When the outage was told, or the first dial begun; None: nothing is being searched."""
         self._last: Entry | None = None
         self._timeouts = 0
+        self._closing = False
+        """The process is ending: it searches no more, and may still tell what the disk has just taken."""
 
     def follow(self, entry: Entry) -> None:
         """The next entry."""
@@ -86,9 +88,11 @@ class _Search:
             case Kind.TOLD if back(entry) or entry.data["target"] in RESTING:
                 self._since = None
             case Kind.TOLD if entry.data["target"] == "Reconnecting" and self._since is None:
-                self._since = self._story.decided_from(entry.t)
+                if not self._closing:
+                    self._since = self._story.decided_from(entry.t)
             case Kind.PROCESS:
                 self._since = None
+                self._closing = entry.data["what"] == "close"
             case Kind.ACTION if entry.data["action"] == "disconnect" and not entry.data["refused"]:
                 self._since = None
             case Kind.DIAL if self._since is None:

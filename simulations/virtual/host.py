@@ -12,11 +12,14 @@ from uuid import UUID
 from machines.events import Scouted
 from resilience.network.clocks import SleepClock
 from resilience.network.snapshot import Interface, Snapshot
+from resilience.seams import Lane
 from simulations.trace import Kind
 from simulations.virtual.clock import Clock
 from simulations.virtual.loop import VirtualLoop
 from simulations.virtual.network import VirtualNetwork
 from simulations.virtual.universe import Universe
+from store.keys import VaultLocked
+from store.sessions import Owner
 
 if TYPE_CHECKING:
     from resilience.seams import Link, LinkCallbacks, ScoutParty
@@ -44,6 +47,7 @@ class VirtualHost:
         network: VirtualNetwork,
         medium: VirtualDisk,
         disk: Disk,
+        vault: VirtualVault,
         life: int,
     ) -> None:
         self._universe = universe
@@ -54,7 +58,12 @@ class VirtualHost:
         self._disk = disk
         self._random = universe.dice(f"jitter of life {life}")
         self._names = universe.dice(f"names of life {life}")
-        self._jobs: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+        self._secrets = universe.dice(f"secrets of life {life}")
+        self._vault = vault
+        self._owner = Owner(life, f"life {life}", "desk", "user")
+        self._jobs: dict[Lane, deque[tuple[Callable[[], Any], asyncio.Future[Any]]]] = {
+            lane: deque() for lane in Lane
+        }
         self._at_work = False
 
     @property
@@ -96,9 +105,21 @@ class VirtualHost:
 
     # -- beside the loop -------------------------------------------------------------------
 
-    def off_loop(self, job: Callable[[], _Result]) -> asyncio.Future[_Result]:
+    @property
+    def vault(self) -> VirtualVault:
+        return self._vault
+
+    @property
+    def owner(self) -> Owner:
+        return self._owner
+
+    def entropy(self, size: int) -> bytes:
+        return self._secrets.randbytes(size)
+
+    def off_loop(self, job: Callable[[], _Result], lane: Lane = Lane.JOURNAL) -> asyncio.Future[_Result]:
+        """Lanes share the one disk, as threads do: the journal's next job waits for what is under way."""
         done: asyncio.Future[_Result] = self._loop.create_future()
-        self._jobs.append((job, done))
+        self._jobs[lane].append((job, done))
         if not self._at_work:
             self._work()
         return done
@@ -108,11 +129,11 @@ class VirtualHost:
 
         Until then its calls may still turn out not to have happened: a kill comes in the middle of a job.
         """
-        if not self._jobs:
-            self._at_work = False
+        waiting = next((jobs for jobs in self._jobs.values() if jobs), None)
+        self._at_work = waiting is not None
+        if waiting is None:
             return
-        self._at_work = True
-        job, done = self._jobs.popleft()
+        job, done = waiting.popleft()
         self._medium.begin_job()
         tell: tuple[Callable[..., None], object]
         try:
@@ -126,6 +147,43 @@ class VirtualHost:
             self._medium.end_job()
             self._loop.call_soon(tell, outcome)
             self._work()
+
+
+class VirtualVault:
+    """The machine's keyring: kept through every kill and power cut.
+
+    Attributes:
+        locked: whoever asks is refused; what is there stays.
+    """
+
+    def __init__(self) -> None:
+        self.locked = False
+        self._entries: dict[str, str] = {}
+
+    def opened(self) -> VirtualVault:
+        """The same entries, for whoever looks from outside."""
+        vault = VirtualVault()
+        vault._entries = self._entries
+        return vault
+
+    def usable(self) -> str | None:
+        return None
+
+    def get(self, name: str) -> str | None:
+        self._check()
+        return self._entries.get(name)
+
+    def set(self, name: str, secret: str) -> None:
+        self._check()
+        self._entries[name] = secret
+
+    def delete(self, name: str) -> None:
+        self._check()
+        self._entries.pop(name, None)
+
+    def _check(self) -> None:
+        if self.locked:
+            raise VaultLocked("the keyring is locked")
 
 
 def image_at(address: str) -> int:

@@ -63,6 +63,7 @@ class Play:
         for cure in self._ways.cures(universe.now):
             self._play(cure)
         self._play(Step(universe.now, What.DISK_WORKS))
+        self._play(Step(universe.now, What.KEYRING_OPENS))
         self._heal()
         self._process.close()
         universe.run(universe.now + CLOSING_S)
@@ -128,6 +129,8 @@ class Play:
             case What.DISK_WORKS:
                 disk.fails = disk.fails_at_sync = disk.full = False
                 disk.sync_s = 0.0
+            case What.KEYRING_LOCKS | What.KEYRING_OPENS:
+                process.lock_keyring(locked=step.what is What.KEYRING_LOCKS)
             case What.LONG_EVALUATION:
                 process.users_do(step.image, lambda user: user.work_long(step.value))
             case What.RETRY | What.DISCONNECT | What.RECONNECT:

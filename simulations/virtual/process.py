@@ -14,13 +14,16 @@ from resilience.supervisor import Supervisor
 from simulations.trace import Kind
 from simulations.virtual.clock import Clock
 from simulations.virtual.disk import VirtualDisk
-from simulations.virtual.host import VirtualHost
+from simulations.virtual.host import VirtualHost, VirtualVault
+from simulations.virtual.link import COMMENT
 from simulations.virtual.loop import VirtualLoop
 from simulations.virtual.network import VirtualNetwork
 from simulations.virtual.universe import Universe
-from simulations.virtual.user import User, labels_of
+from simulations.virtual.user import WORKSPACE, User, labels_of
 from simulations.virtual.witness import WitnessDisk
 from store import History, StoreError
+from store.keys import Keychain
+from store.sessions import Owner, Sessions
 
 if TYPE_CHECKING:
     from resilience.change import Change
@@ -40,6 +43,7 @@ class Process:
         self._clock = clock
         self._network = network
         self._disk = disk
+        self._vault = VirtualVault()
         self._scenario = scenario
         self._lives = 0
         self._again = False
@@ -82,6 +86,7 @@ class Process:
             network=self._network,
             medium=self._disk,
             disk=disk,
+            vault=self._vault,
             life=self._lives,
         )
         self._leaving = asyncio.Event()
@@ -97,6 +102,7 @@ class Process:
         for image, number in self._numbers.items():
             last = stored.last(image)
             if last is not None:
+                self._note_found(number, last.session)
                 self._universe.trace.note(
                     self._universe.now,
                     Kind.RESTORED,
@@ -105,6 +111,33 @@ class Process:
                     seq=stored.next_seq(image) - 1,
                     session=last.session,
                 )
+
+    def _note_found(self, number: int, session: str) -> None:
+        """What stands in the workspace, for whoever has the key."""
+        revision, text = 0, ""
+        try:
+            keychain = Keychain.open(DATA_DIR, self._disk, self._vault.opened(), read_only=True)
+            keychain.unlock()
+            sessions = Sessions(
+                DATA_DIR,
+                self._disk,
+                keychain,
+                owner=Owner(0, "", "desk", "somebody"),
+                wall=self._clock.wall,
+                entropy=bytes,
+            )
+            found = sessions.read(session)
+        except StoreError:
+            pass  # nothing that can be read: it counts as nothing
+        else:
+            revision = found.receipt.revision
+            code = str(found.state.get("workspaces", {}).get(WORKSPACE, {}).get("code", ""))
+            text = code.partition(COMMENT)[0]
+        self._universe.trace.note(self._universe.now, Kind.FOUND, number, revision=revision, text=text)
+
+    def lock_keyring(self, *, locked: bool) -> None:
+        """From now on whoever asks it is refused, or not."""
+        self._vault.locked = locked
 
     def kill(self) -> None:
         """It is gone between two instructions; what it wrote stays in the page cache."""

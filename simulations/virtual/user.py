@@ -15,9 +15,12 @@ from resilience.errors import (
     ResilienceError,
     UsageError,
 )
+from resilience.kept import Standing
 from simulations.check.secrecy import CANARY
 from simulations.trace import Entry, Kind
 from simulations.virtual.link import COMMENT
+from store import StoreError
+from store.documents import Put
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -32,6 +35,10 @@ LOOK_S = 0.5
 PROBE_TIMEOUT_S = 30.0
 PROBE_PAUSE_S = 0.02
 SHORT_TIMEOUT_S, LONG_TIMEOUT_S = 0.3, 20.0
+WORKSPACE = "w1"
+SAVED_BY_HAND = 0.2
+"""The share of edits after which the user saves at once, and waits for it."""
+
 OF_AN_IMAGE = 1_000_000
 """Labels of image i are i + 1 million and some: every evaluation of a run has code of its own."""
 
@@ -75,6 +82,7 @@ class User:
         """Begin to work."""
         self.spawn(self._watch())
         self.spawn(self._work())
+        self.spawn(self._type())
         self.probe()
 
     def spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -94,7 +102,8 @@ class User:
     async def _watch(self) -> None:
         while True:
             stands = {"state": self._image.state.value, "reason": self._image.reason.value}
-            self._note(Kind.STANDS, **stands, busy=self._image.busy)
+            saved = self._image.session.saved_revision
+            self._note(Kind.STANDS, **stands, busy=self._image.busy, saved=saved)
             await asyncio.sleep(LOOK_S)
 
     async def _work(self) -> None:
@@ -103,6 +112,30 @@ class User:
         while True:
             await asyncio.sleep(self._dice.expovariate(1 / self._load.evaluate_every_s))
             self.spawn(self.evaluate(str(next(self._labels)), self._patience()))
+
+    async def _type(self) -> None:
+        if self._load.edit_every_s <= 0:
+            return
+        while True:
+            await asyncio.sleep(self._dice.expovariate(1 / self._load.edit_every_s))
+            text = str(next(self._labels))
+            code = f'{text}{COMMENT}{CANARY}{self._number}"'
+            try:
+                revision = self._image.edit(Put("workspaces", {"title": "w", "code": code}, WORKSPACE))
+            except ResilienceError:
+                continue  # read-only: another process has the session
+            opened = self._image.session.standing is Standing.OPEN
+            self._note(Kind.EDITED, revision=revision, text=text, open=opened)
+            if self._dice.random() < SAVED_BY_HAND:
+                self.spawn(self._save(text))
+
+    async def _save(self, text: str) -> None:
+        problem = ""
+        try:
+            await self._image.save()
+        except (ResilienceError, StoreError) as told:
+            problem = type(told).__name__
+        self._note(Kind.SAVE, text=text, problem=problem)
 
     def _patience(self) -> float:
         roll = self._dice.random()

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from store.documents.budget import Trimmed, fit
 from store.documents.document import Loaded, copied, dump, load, new_document, read
-from store.documents.edits import Append, Drop, Edit, Patch, Put, applied, apply, check, decode, encode
+from store.documents.edits import (
+    Append,
+    Drop,
+    Edit,
+    Patch,
+    Put,
+    applied,
+    apply,
+    check,
+    decode,
+    decode_known,
+    encode,
+)
 from store.documents.errors import BadDocument, BadEdit
 from store.documents.merge import Merged, merge
 from store.documents.migrations import FORMAT, MIGRATIONS, migrate, readable_newer
@@ -36,6 +48,7 @@ __all__ = [
     "check",
     "copied",
     "decode",
+    "decode_known",
     "dump",
     "encode",
     "fit",

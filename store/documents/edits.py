@@ -29,9 +29,10 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Change some fields of a single section or of an entry (JSON merge patch, RFC 7386).
+    """Change some fields of a single section, an entry or a record (JSON merge patch, RFC 7386).
 
-    A field that is None is removed; fields inside fields are changed likewise; lists are replaced.
+    A field that is None is removed; fields inside fields are changed likewise; lists are replaced. An entry
+    that is not there is made; a record that is not there (any more) stays away.
     """
 
     section: str
@@ -75,7 +76,7 @@ def check(edit: Edit) -> Edit:
         _must_fit(section, None, record)
         return replace(edit, record=record)
     value = _own(section, key, edit.value)
-    _must_fit(section, key, _without_nulls(value) if isinstance(edit, Patch) else value)
+    _must_fit(section, key, _remains(section, key, value) if isinstance(edit, Patch) else value)
     return replace(edit, value=value)
 
 
@@ -92,6 +93,12 @@ def apply(state: State, edit: Edit) -> None:
             history.append(edit.record)
     elif isinstance(edit, Drop):
         state.get(section, {}).pop(edit.key, None)
+    elif section in HISTORIES:
+        history = state.get(section, [])
+        for index in range(len(history) - 1, -1, -1):  # the newest are those that change
+            if history[index]["id"] == edit.key:
+                history[index] = patched(history[index], edit.value)
+                break
     else:
         place, name = (state, section) if edit.key is None else (state.setdefault(section, {}), edit.key)
         place[name] = edit.value if isinstance(edit, Put) else patched(place.get(name), edit.value)
@@ -134,6 +141,27 @@ def decode(data: bytes) -> list[Edit]:
     Raises:
         BadEdit: these bytes are none.
     """
+    return [check(_from_list(item)) for item in _items(data)]
+
+
+def decode_known(data: bytes) -> tuple[list[Edit], int]:
+    """Return the edits of a later version that this one understands, and how many it passed over.
+
+    Only to look at a document that is not going to be written (see `readable_newer`).
+
+    Raises:
+        BadEdit: these bytes are no list at all.
+    """
+    known, passed_over = [], 0
+    for item in _items(data):
+        try:
+            known.append(check(_from_list(item)))
+        except BadEdit:
+            passed_over += 1
+    return known, passed_over
+
+
+def _items(data: bytes) -> list[Any]:
     from store.documents.parsing import parse_json  # noqa: PLC0415 -- pydantic, see `store.codec`
 
     try:
@@ -142,7 +170,7 @@ def decode(data: bytes) -> list[Edit]:
         raise BadEdit(None, None, str(exc)) from None
     if not isinstance(found, list):
         raise BadEdit(None, None, "no list of edits")
-    return [check(_from_list(item)) for item in found]
+    return found
 
 
 def _to_list(edit: Edit) -> list[Any]:
@@ -178,8 +206,8 @@ def _address_problem(edit: Edit, section: str, key: str | None) -> str | None:
         return f"there is no such section, only {', '.join(sorted(SECTIONS))}"
     if isinstance(edit, Append):
         return None if section in HISTORIES else "records are appended to histories only"
-    if section in HISTORIES:
-        return "a history only grows; append to it"
+    if section in HISTORIES and not isinstance(edit, Patch):
+        return "a history only grows: append to it, or patch a record"
     if section in SINGLES:
         return None if key is None and not isinstance(edit, Drop) else "this section has no entries"
     # A key is an address: replacing what is no letter in it could make it that of another entry.
@@ -217,6 +245,11 @@ def _must_fit(section: str, key: str | None, value: Any) -> None:
         raise BadEdit(section, key, problem)
 
 
-def _without_nulls(patch: Any) -> Any:
-    """Return what the patch leaves behind where there was nothing."""
-    return patched(None, patch)
+def _remains(section: str, key: str | None, patch: Any) -> Any:
+    """Return what a patch leaves where there was nothing, which has to have the types of the whole."""
+    remains = patched(None, patch)
+    if section not in HISTORIES or not isinstance(remains, dict):
+        return remains
+    if patch.keys() & {"id", "at"}:
+        raise BadEdit(section, key, "a record keeps its id and its time")
+    return {"id": key, "at": 0.0} | remains

@@ -175,7 +175,7 @@ def _file(fields: dict[str, Json]) -> KeyFile:
     said, active, entries = rest.pop("format"), rest.pop("active"), rest.pop("keys")
     protection = Protection(str(rest.pop("protection")))
     argon2id = rest.pop("argon2id", None)
-    if said != FORMAT or not isinstance(entries, list) or len(entries) > MAX_KEYS:
+    if said is True or said != FORMAT or not isinstance(entries, list) or len(entries) > MAX_KEYS:
         raise ValueError("shape")
     keys = tuple(_entry(entry) for entry in entries)
     file = KeyFile(protection, keys, None if argon2id is None else _stretch(argon2id), rest)

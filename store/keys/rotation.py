@@ -43,6 +43,10 @@ def begin(keychain: Keychain) -> str:
             raise KeyChoiceRefused(f"there are {len(keys)} keys already", "Forget keys that no file names.")
         secret = keychain.entropy(KEY_BYTES)
         key_id = keychain.entropy(keyfile.ID_DIGITS // 2).hex()
+        if known.entry(key_id):  # one in 2**64, or entropy that is none
+            raise KeyChoiceRefused(
+                "the source of randomness repeats itself", "Repair it before anything else."
+            )
         keys = (*keys, KeyEntry(key_id, EntryState.INCOMING, check_of(key_id, secret)))
         secrets[key_id] = secret
         keychain.store(keychain.protected(known.protection, keys, secrets), secrets)

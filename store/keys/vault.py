@@ -8,7 +8,7 @@ secrets are asked at all.
 from __future__ import annotations
 
 import threading
-from queue import SimpleQueue
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -96,10 +96,13 @@ class _Job:
 
 
 class KeyringVault:
-    """The `keyring` package, asked by one daemon thread.
+    """The `keyring` package, asked by one daemon thread at a time.
 
     A call that takes too long goes on in the background, and the next equal one waits for the same answer:
     so a prompt that is answered late is not lost, and is not shown again.
+
+    Attributes:
+        timeout_s: how long a caller waits.
     """
 
     def __init__(self, timeout_s: float = VAULT_TIMEOUT_S, trusted: frozenset[str] = TRUSTED) -> None:
@@ -109,10 +112,10 @@ class KeyringVault:
             timeout_s: how long a caller waits.
             trusted: the back ends to use, as module and class.
         """
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._trusted = trusted
         self._lock = threading.Lock()
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: deque[_Job] = deque()
         self._thread: threading.Thread | None = None
         self._under_way: dict[str, _Job] = {}  # those whose answer several callers may share
         self._backend: KeyringBackend | None = None
@@ -135,40 +138,33 @@ class KeyringVault:
         """Forget a secret."""
         self._asked("delete from the keyring", lambda: self._delete(name))
 
-    def close(self) -> None:
-        """End the thread, as soon as the keyring lets it; a later call would begin another."""
-        with self._lock:
-            if self._thread is not None:
-                self._thread = None
-                self._jobs.put(None)
-
     # -- the caller's side -----------------------------------------------------------------
 
     def _asked(self, what: str, call: Callable[[], str | None], shared: str | None = None) -> str | None:
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():  # it does not live on in a forked child
-                self._jobs, self._under_way = SimpleQueue(), {}
-                self._thread = threading.Thread(
-                    target=self._work, args=(self._jobs,), name="keyring", daemon=True
-                )
-                self._thread.start()
             job = self._under_way.get(shared or "")
+            if self._thread is not None and not self._thread.is_alive():
+                # This is a forked child, which has only its caller.
+                self._thread, job = None, None
+                self._jobs.clear()
             if job is None or job.done.is_set():  # an answer that nobody waited for may be an old one
                 job = _Job(what, call)
-                self._jobs.put(job)
+                self._jobs.append(job)
                 if shared:
                     self._under_way[shared] = job
-        if not job.done.wait(self._timeout_s):
-            raise VaultLocked(f"no answer within {self._timeout_s:g} s; it may be asking you something")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="keyring", daemon=True)
+                self._thread.start()
+        if not job.done.wait(self.timeout_s):
+            raise VaultLocked(f"no answer within {self.timeout_s:g} s; it may be asking you something")
         if job.refused is not None:
             # A new one each time: a raised exception collects tracebacks, and they the locals.
             raise type(job.refused)(*job.refused.args)
         return job.answer
 
-    @staticmethod
-    def _work(jobs: SimpleQueue[_Job]) -> None:
-        while True:
-            job = jobs.get()
+    def _work(self) -> None:
+        """Do what was asked, in order, and end when there is nothing more."""
+        while job := self._next():
             try:
                 job.answer = job.call()
             except VaultError as exc:
@@ -176,7 +172,15 @@ class KeyringVault:
             except Exception as exc:  # noqa: BLE001 -- a plugin of somebody else may raise anything
                 job.refused = refusal_of(job.what, exc)
             job.done.set()
-            del job  # its call holds the secret
+
+    def _next(self) -> _Job | None:
+        with self._lock:
+            for shared in [name for name, job in self._under_way.items() if job.done.is_set()]:
+                del self._under_way[shared]
+            if self._jobs:
+                return self._jobs.popleft()
+            self._thread = None
+            return None
 
     # -- the worker's side -----------------------------------------------------------------
 

@@ -217,6 +217,17 @@ def peek(data: bytes) -> Header | None:
     return None if isinstance(header, HeaderProblem) else header
 
 
+def check_header(data: bytes, key_of: KeyOf, *, path: Path | None = None) -> Header:
+    """Return the header of a file, whichever it is, after its key has vouched for it.
+
+    Raises:
+        SessionError: as `open_snapshot`, but for the order.
+    """
+    head = _true_head(data, path)
+    _file_key(head, key_of, path)
+    return head.header
+
+
 def open_snapshot(data: bytes, expected: Named, key_of: KeyOf, *, path: Path | None = None) -> Opened:
     """Return what a file holds.
 

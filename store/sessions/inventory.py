@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -103,7 +104,12 @@ def usage(sessions: Sessions, session: str) -> Usage:
 
 
 def key_ids(sessions: Sessions) -> set[str]:
-    """Return the ids of every key that any sealed file names: backups, credentials and quarantine too.
+    """Return the ids of every key that any sealed file names; raises as `stored`."""
+    return set(files_by_key(sessions))
+
+
+def files_by_key(sessions: Sessions) -> Counter[str]:
+    """Return how many sealed files name each key: backups, credentials and quarantine count too.
 
     A key that one of them names must not be forgotten. Raises as `stored`.
     """
@@ -111,7 +117,7 @@ def key_ids(sessions: Sessions) -> set[str]:
     paths = [each.path for each in stored(sessions)]
     for directory in (places.data_dir, sessions.directories.quarantine):
         paths += [directory / name for name in names_in(sessions, directory)]
-    named: set[str] = set()
+    named: Counter[str] = Counter()
     for path in paths:
         with suppress(OSError):  # it went away, or cannot be read: then it names nothing that we could open
             header = peek(sessions.directories.disk.read(path, HEAD_BYTES))

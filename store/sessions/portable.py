@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from store.documents import State
     from store.sealed.envelope import Json
+    from store.sessions.recovery import Recovered
     from store.sessions.session import Session
     from store.sessions.shelf import Sessions
 
@@ -86,8 +87,8 @@ class Export:
         document: its state, in today's format.
         revision: how many edits led there.
         at: when it was exported, seconds since 1970.
-        lineage: fingerprints of this state and of the generations behind it, by which a merge finds what
-            both sides once had in common.
+        lineage: marks of this state and of the generations behind it, by which a merge finds what both
+            sides once had in common.
         sealed: whether the file it was read from was.
     """
 
@@ -107,10 +108,10 @@ def gather(sessions: Sessions, session: str, at: float, generation: int | None =
     """
     recovery = recovery_of(sessions, session)
     found = recovery.run(generation=generation)
-    lineage = {fingerprint(found.state): None}
+    lineage = {_mark(found): None}
     for each in reversed(recovery.snapshots):
         if recovery.verify(each) is None:
-            lineage[fingerprint(recovery.run(generation=each).state)] = None
+            lineage[_mark(recovery.run(generation=each))] = None
     return Export(found.state, found.receipt.revision, at, tuple(lineage))
 
 
@@ -119,6 +120,11 @@ def fingerprint(state: State) -> str:
     rest = {name: value for name, value in state.items() if name != "session"}
     text = json.dumps(rest, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _mark(found: Recovered) -> str:
+    # With the revision: somebody may have undone everything, and that is later work, not the earlier state.
+    return f"{found.receipt.revision}-{fingerprint(found.state)}"
 
 
 # -- files -----------------------------------------------------------------------------
@@ -181,7 +187,9 @@ def unpack(data: bytes, passphrase: str | None = None, path: Path | None = None)
         raise
     except SessionError as problem:
         kinds = {TooNew: ExportTooNew, WrongKey: ExportWrongPassphrase}
-        raise kinds.get(type(problem), BadExport)(_READ, path, problem.detail) from None
+        kind = kinds.get(type(problem), BadExport)
+        detail = "the passphrase does not open it" if kind is ExportWrongPassphrase else problem.detail
+        raise kind(_READ, path, detail) from None
 
 
 def _unsealed(data: bytes, passphrase: str | None, path: Path | None) -> bytes:
@@ -317,19 +325,29 @@ def bring_in(
     """
     said = export.document.get("session")
     own = said if isinstance(said, str) and is_session_id(said) else fresh
-    there = stored(sessions, own)
+    there = bool(stored(sessions, own))
     if there and merging:
         return _merged(sessions, export, own, acknowledged, at)
     sessions.keychain.wraps_for_new_files()  # no key, no session: better told before anything is begun
-    ident = fresh if there else own
-    state = {**export.document, "session": ident}
+    if not there and (revision := _begun(sessions, export, own, acknowledged)):
+        return Imported(own, Became.ITSELF, revision)
+    return Imported(fresh, Became.NEW, _begun(sessions, export, fresh, 0) or 0)
+
+
+def _begun(sessions: Sessions, export: Export, session: str, acknowledged: int) -> int | None:
+    """Begin a session with this document and return its revision; None if one of that id is there."""
+    state = {**export.document, "session": session}
     image: dict[str, Any] = state.get("image") or {}
-    opened = sessions.create(ident, str(image.get("key", "")), str(image.get("endpoint", "")))
-    opened.become(state)
-    # A journal that knows a later revision of it must not take the import for an old copy put back.
-    opened.skip_to(max(export.revision, acknowledged if ident == own else 0))
-    revision = _saved(opened)
-    return Imported(ident, Became.NEW if there else Became.ITSELF, revision)
+    opened = sessions.create(session, str(image.get("key", "")), str(image.get("endpoint", "")))
+    try:
+        if opened.receipt.generation is not None:  # somebody else has begun it since we looked
+            return None
+        opened.become(state)
+        # A journal that knows a later revision of it must not take the import for an old copy put back.
+        opened.skip_to(max(export.revision, acknowledged))
+        return opened.save()
+    finally:
+        opened.close()
 
 
 def _merged(sessions: Sessions, export: Export, session: str, acknowledged: int, at: float) -> Imported:
@@ -352,22 +370,15 @@ def _merged(sessions: Sessions, export: Export, session: str, acknowledged: int,
 def _common(sessions: Sessions, opened: Session, export: Export) -> State | None:
     """Return the newest state here that the export's lineage names."""
     known = set(export.lineage)
-    if fingerprint(opened.state) in known:
+    if f"{opened.revision}-{fingerprint(opened.state)}" in known:
         return opened.state
     recovery = sessions.recovery(opened.id)
     for generation in reversed(recovery.snapshots):
         if recovery.verify(generation) is None:
-            state = recovery.run(generation=generation).state
-            if fingerprint(state) in known:
-                return state
+            found = recovery.run(generation=generation)
+            if _mark(found) in known:
+                return found.state
     return None
-
-
-def _saved(opened: Session) -> int:
-    try:
-        return opened.save()
-    finally:
-        opened.close()
 
 
 __all__ = [

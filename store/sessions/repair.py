@@ -250,6 +250,6 @@ def _given_up(sessions: Sessions, before: Report) -> Report:
                     file.path.name, Outcome.CORRUPT, "true, and leads on from nothing"
                 )
                 known[found.file] = replace(found, kept=sessions.directories.set_aside(file.path))
-        return replace(before, findings=tuple(known.values()), repaired=True)
+        return replace(before, findings=tuple(known.values()), problem=None, repaired=True)
     finally:
         lease.release()

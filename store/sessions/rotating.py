@@ -82,13 +82,20 @@ def rotate(sessions: Sessions, credentials: Credentials) -> Rotated:
         return names is not None and key_id in names and len(names) > 1
 
     count = _everywhere(
-        sessions, credentials, lacks, lambda path: _add(sessions, path, incoming), waiting, left
+        sessions, credentials, lacks, lambda path: _add(sessions, path, incoming), waiting=waiting, left=left
     )
     if waiting:
         return Rotated(key_id, count, tuple(waiting), tuple(left))
     rotation.finish(keychain)
     # One that is opened just now keeps the old key's name, and therefore the old key, until the next time.
-    _everywhere(sessions, credentials, has_others, lambda path: _drop_others(sessions, path, key_id), [], [])
+    _everywhere(
+        sessions,
+        credentials,
+        has_others,
+        lambda path: _drop_others(sessions, path, key_id),
+        waiting=[],
+        left=[],
+    )
     named = key_ids(sessions)
     old = [each for each in keychain.key_ids if each != key_id]
     for each in old:
@@ -104,6 +111,7 @@ def _everywhere(
     credentials: Credentials,
     concerns: Callable[[list[str] | None], bool],
     change: Callable[[Path], None],
+    *,
     waiting: list[Left],
     left: list[Left],
 ) -> int:

@@ -211,6 +211,13 @@ class Session:
         except OSError:
             return False
 
+    def compact(self) -> int:
+        """Save, and leave one snapshot that says all; returns the revision, raises as `write`."""
+        with self._io:
+            self._flush(sync=True)
+            self._compact()
+            return self._saved
+
     def close(self, *, compact: bool = True) -> None:
         """Save, and let the session go; again does nothing.
 
@@ -226,10 +233,8 @@ class Session:
                 return
             try:
                 self._flush(sync=True)
-                if compact and self._log is not None:
-                    self._snapshot(*self._taken()[:2])
-            except OSError as problem:
-                raise disk_error("save the session", self._tools.places.sessions, problem) from problem
+                if compact:
+                    self._compact()
             finally:
                 self._leave_log()
                 self._lease.release()
@@ -261,6 +266,16 @@ class Session:
             # Only what was saved before is known to be anywhere.
             self._written = min(self._written, self._saved)
             self._due = revision if self._due is None else max(self._due, revision)
+
+    def _compact(self) -> None:
+        if self._log is None:
+            return
+        state, revision, _ = self._taken()
+        try:
+            self._snapshot(state, revision)
+        except OSError as problem:
+            self._give_up(revision)
+            raise disk_error("save the session", self._tools.places.sessions, problem) from problem
 
     def _taken(self) -> tuple[State, int, list[Edit]]:
         with self._lock:

@@ -103,13 +103,7 @@ class Sessions:
 
     def info(self, session: str) -> SessionInfo | None:
         """Return what can be told of one session; None if there is none of that id."""
-        names = self._names(self.places.sessions)
-        files = [f for name in names if name.startswith(session) and (f := parse(name))]
-        if not files:
-            return None
-        newest = max((f for f in files if f.suffix is Suffix.SNAPSHOT), default=None)
-        found = self._info(self.places.sessions, newest) if newest else SessionInfo(session)
-        return replace(found, size=sum(names[f.name] for f in files))
+        return next((each for each in self.listing() if each.session == session), None)
 
     def key_ids(self) -> set[str]:
         """Return the ids of every key that any file here names."""
@@ -281,7 +275,8 @@ class Sessions:
         """Bring in what private copies gained, those that nobody has open."""
         merged: list[str] = []
         # Nothing but a private copy has this generation, so that the others need not be looked into.
-        bases = [file for name in names if (file := parse(name)) and file.generation == BASE_GENERATION]
+        mark = f"-{BASE_GENERATION:08d}."  # looked for first: parsing every name is dear with many sessions
+        bases = [file for name in names if mark in name and (file := parse(name))]
         for base in sorted(bases):
             info = self._info(self.places.sessions, base)
             if info.fork_of != opened.id or base.suffix is not Suffix.SNAPSHOT:

@@ -27,6 +27,19 @@ class RetriedSync(VirtualDisk):
             self.fails_at_sync = fails
 
 
+class OnlyOwnSyncs(VirtualDisk):
+    """Flushes the bytes only of files that this process made."""
+
+    def create(self, path: Path) -> int:
+        handle = super().create(path)
+        self.made = {*getattr(self, "made", ()), handle}
+        return handle
+
+    def sync(self, handle: int) -> None:
+        if handle in self.made:
+            super().sync(handle)
+
+
 class UnorderedRemovals(VirtualDisk):
     """Never flushes a directory between two removals."""
 

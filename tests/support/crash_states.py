@@ -21,6 +21,10 @@ DATA = HOME / "data"
 EMPTY = Medium(dirs=frozenset({HOME}))
 
 
+class Killed(BaseException):
+    """The process dies here, whatever it would have caught."""
+
+
 class RecordingDisk(VirtualDisk):
     """Keeps the log of all calls, and after how many of them what had been acknowledged."""
 
@@ -29,6 +33,7 @@ class RecordingDisk(VirtualDisk):
         self.start = start
         self.acknowledgements: list[tuple[int, Any]] = [(0, 0)]
         self.fail_syncs: set[int] = set()  # which syncs of files, counted from 0, report an error
+        self.dies_at_sync: int | None = None  # before which the process dies, counted likewise
         self.syncs = 0
 
     def fold(self) -> None:
@@ -37,6 +42,8 @@ class RecordingDisk(VirtualDisk):
     def sync(self, handle: int) -> None:
         self.fails_at_sync = self.syncs in self.fail_syncs
         self.syncs += 1
+        if self.syncs - 1 == self.dies_at_sync:
+            raise Killed
         try:
             super().sync(handle)
         finally:

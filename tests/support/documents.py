@@ -137,7 +137,10 @@ def edits() -> st.SearchStrategy[Edit]:
         )
     )
     histories = st.sampled_from(sorted(HISTORIES)).flatmap(
-        lambda section: st.builds(Append, st.just(section), entries[section])
+        lambda section: (
+            st.builds(Append, st.just(section), entries[section])
+            | st.builds(Patch, st.just(section), _patches(section), keys)
+        )
     )
     return singles | maps | histories
 
@@ -147,7 +150,12 @@ def _patches(section: str) -> st.SearchStrategy[Any]:
     if section == "unsent_input":
         return entries[section]
     removed = st.lists(st.sampled_from(["code", "title", "cursor", "key", "panels", "a"]), max_size=2)
-    return st.builds(lambda value, gone: {**value, **dict.fromkeys(gone)}, entries[section], removed)
+    fixed = {"id", "at"} if section in HISTORIES else set()
+    return st.builds(
+        lambda value, gone: {name: value[name] for name in value if name not in fixed} | dict.fromkeys(gone),
+        entries[section],
+        removed,
+    )
 
 
 garbage_json = st.one_of(

@@ -1,4 +1,4 @@
-"""A disk whose n-th call of a kind is refused, or every call from there on, and what is certain on it meanwhile."""
+"""A disk whose n-th call of a kind, or every one from there on, is refused; and what is certain on it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A file system that forgets: bytes until fsync, names until the directory's fsync, and all that with the power.
+"""A file system that forgets, with the power, bytes without fsync and names without their directory's.
 
-It is mounted through FUSE, so the kernel, and nothing of ours, decides what reaches it. As a program it serves
-one mount; `Forgetful` is the other end. They talk by extended attributes of the mount's root, which keep
-their place among the other calls.
+It is mounted through FUSE, so the kernel, and nothing of ours, decides what reaches it. As a program it
+serves one mount; `Forgetful` is the other end. They talk by extended attributes of the mount's root, which
+keep their place among the other calls.
 
 Each file has bytes that the process sees and bytes that are on the medium, each directory two sets of names.
 What a power cut leaves of what is between them is one of `LEFTOVERS`.
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 import mfusepy
 
@@ -119,7 +119,10 @@ def mixed(seed: int) -> Leftover:
                 del left[name]
         return left
 
-    return (lambda file: dice.choice(kinds)(file)), names
+    def data(file: File) -> bytes:
+        return dice.choice(kinds)(file)
+
+    return data, names
 
 
 def newest_removal(folder: Folder) -> dict[str, File | Folder]:
@@ -149,7 +152,7 @@ def leftover(name: str) -> Leftover:
 # The file system
 
 
-class FileSystem(mfusepy.Operations):  # type: ignore[misc,unused-ignore] -- typed in some releases only
+class FileSystem(mfusepy.Operations):  # type: ignore[misc,unused-ignore]  # typed in some releases only
     """Keeps everything in memory.
 
     Attributes:
@@ -396,7 +399,7 @@ def digest(folder: Folder) -> str:
     return found.hexdigest()
 
 
-class Server(mfusepy.FUSE):  # type: ignore[misc,unused-ignore] -- typed in some releases only
+class Server(mfusepy.FUSE):  # type: ignore[misc,unused-ignore]  # as above
     """As the library's, but a truncation through a handle says which."""
 
     def truncate_fuse_3(self, path: bytes | None, length: int, fip: Any) -> int:
@@ -417,12 +420,13 @@ class Forgetful:
     def __init__(self, mount: Path) -> None:
         self.mount = mount
         mount.mkdir(parents=True, exist_ok=True)
-        before = os.stat(mount).st_dev
-        self._server = subprocess.Popen(
-            [sys.executable, __file__, str(mount)], env=environment(), stdin=subprocess.DEVNULL
-        )
+        before = mount.stat().st_dev
+        # Of two installed libraries the older one would be taken.
+        variables = environment() | {"FUSE_LIBRARY_NAME": "fuse3"}
+        words = [sys.executable, __file__, str(mount)]
+        self._server = subprocess.Popen(words, env=variables, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + READY_S
-        while os.stat(mount).st_dev == before:
+        while mount.stat().st_dev == before:
             if self._server.poll() is not None or time.monotonic() > deadline:
                 self.close()
                 raise RuntimeError("the forgetful file system does not come up")
@@ -470,7 +474,7 @@ class Forgetful:
         self._server.kill()
         self._server.wait()
 
-    def __enter__(self) -> Forgetful:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,10 +2,10 @@
 
 ``python fuse_bed.py NAME cuts|sites PLACE`` runs one workload on it and reports in JSON on the last line.
 
-*cuts* lets the power go before the n-th change, for every n, and judges everything that may be left of each;
-of every `--recoveries`-th also what is left if it goes once more in the midst of the recovery. And it kills the
-process there instead, lets another one go on, and cuts the power then. *sites* leaves out one sync at a time, by
-the place in the store's source that asks for it, and says by which fault that shows.
+*cuts* lets the power go before the n-th change, for every n, and judges everything that may be left of
+each; of every `--recoveries`-th also what is left if it goes once more in the midst of the recovery. And it
+kills the process there instead, lets another one go on, and cuts the power then. *sites* leaves out one sync
+at a time, by the place in the store's source that asks for it, and says by which fault that shows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from confinement import die_with_parent, own_mounts
 from forgetful import LEFTOVERS, Forgetful
 from judging import destroyed, judge, tree
 from store import RealDisk, StoreError
-from store.disk import Disk
 from workloads import WORKLOADS, Work, Workload, lives
 from wrapped_disks import LeavingOut, Sites, Wrapped
 
@@ -77,7 +76,7 @@ class Bed:
             seam.let_go()
         return acked, tried
 
-    def faults(self, leftovers: list[str], again: list[str], stride: int = 1) -> Iterator[str]:
+    def faults(self, leftovers: list[str], again: list[str], stride: int = 0) -> Iterator[str]:
         """Cut everywhere, and yield every fault.
 
         Args:
@@ -151,7 +150,7 @@ class Bed:
 
 
 def sites_of(bed: Bed) -> list[str]:
-    """Return every place that asks for a sync in a life, and in the recovery of a torn medium."""
+    """Return every place that asks for a sync in a life, or in the recovery of a torn medium."""
     found = Sites()
 
     class Listening(Bed):
@@ -159,14 +158,27 @@ def sites_of(bed: Bed) -> list[str]:
             return found
 
     listening = Listening(bed.disk, bed.name)
-    for _ in listening.faults(["half of it"], ["half of it"], stride=3):
-        pass
+    over = False
+    for calls in count():
+        if over:
+            break
+        listening.begin()
+        bed.disk.arm(calls)
+        listening.live(STEPS)
+        over = bed.disk.calls < calls
+        bed.disk.cut()
+        bed.disk.leave("half of it")
+        listening.live(LATER_STEPS)
     return list(found.found)
 
 
 def caught(bed: Bed) -> str:
     """Return the first fault, the cheap ways to see one first."""
-    return next(bed.faults(list(FEW), [], 0), "") or next(bed.faults(list(FEW), list(FEW)), "")
+    return (
+        next(bed.faults(list(FEW), []), "")
+        or next(bed.faults(["half of it"], ["nothing unsynced", "names, no bytes"], 1), "")
+        or next(bed.faults(list(FEW), list(FEW), 1), "")
+    )
 
 
 def main() -> None:

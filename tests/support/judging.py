@@ -60,13 +60,13 @@ def judge(workload: Workload, data_dir: Path, acked: int, tried: int | None = No
         return f"opening raised {exc!r}"
     finally:
         disk.let_go()
-    if found < acked:
-        return f"{acked} were acknowledged, and {found} are there"
-    if tried is not None and found > tried:
-        return f"{tried} were begun, and {found} are there"
-    if again != found or (workload.rests and tree(data_dir) != after):
-        return "a second opening differs"
-    for path, data in after.items():
-        if any(canary in data for canary in workload.canaries):
-            return f"a secret stands in {path}"
-    return destroyed(before, after, workload.precious)
+    different = again != found or (workload.rests and tree(data_dir) != after)
+    told = any(canary in data for data in after.values() for canary in workload.canaries)
+    verdicts = {
+        f"{acked} were acknowledged, and {found} are there": found < acked,
+        f"{tried} were begun, and {found} are there": tried is not None and found > tried,
+        "a second opening differs": different,
+        "a secret stands in a file": told,
+    }
+    wrong = next((words for words, holds in verdicts.items() if holds), "")
+    return wrong or destroyed(before, after, workload.precious)

@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from store.keys import Keychain
+    from store.keys import Keychain, KeyringVault
 
 HERE = Path(__file__).resolve()
-PATIENCE_S = 1.0
+PATIENCE_S = 20.0
+IMPATIENCE_S = 1.0
+"""For a keyring that is known to hang."""
 PR_SET_PDEATHSIG = 1
 
 BUS = """
@@ -126,12 +128,12 @@ def lock_keyring() -> None:
         secretstorage.get_default_collection(connection).lock()
 
 
-def keychain(folder: Path) -> Keychain:
+def keychain(folder: Path, vault: KeyringVault | None = None) -> Keychain:
     """Open the keychain as a new process would."""
     from store.disk import RealDisk  # noqa: PLC0415 -- the outer program needs none of this
     from store.keys import Keychain, KeyringVault  # noqa: PLC0415 -- as above
 
-    return Keychain.open(folder, RealDisk(), KeyringVault(PATIENCE_S))
+    return Keychain.open(folder, RealDisk(), vault or KeyringVault(PATIENCE_S))
 
 
 def said(call: Callable[[], object]) -> str:
@@ -221,16 +223,24 @@ def gone(folder: Path) -> dict[str, object]:
 
 def killed(folder: Path) -> dict[str, object]:
     """It stops in the middle of a call; goes on; stops again, and is killed."""
+    from store.keys import KeyringVault  # noqa: PLC0415 -- as above
+
+    vault = KeyringVault(PATIENCE_S)
     with daemon() as process:
         key = chosen(folder).active()
-        keys = keychain(folder)
+        vault.usable()  # looking for a keyring takes longer than asking one
+        keys = keychain(folder, vault)
+        vault.timeout_s = IMPATIENCE_S
         process.send_signal(signal.SIGSTOP)
         seen: dict[str, object] = {"stopped": said(keys.unlock)}
         process.send_signal(signal.SIGCONT)
+        vault.timeout_s = PATIENCE_S
         seen["goes on"] = said(keys.unlock)
-        keys = keychain(folder)
+        keys = keychain(folder, vault)
+        vault.timeout_s = IMPATIENCE_S
         process.send_signal(signal.SIGSTOP)
         seen["stopped again"] = said(keys.unlock)
+        vault.timeout_s = PATIENCE_S
         process.kill()
         process.wait()
         wait_for_owner(present=False)

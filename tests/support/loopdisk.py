@@ -12,6 +12,7 @@ import ctypes
 import os
 import subprocess
 from pathlib import Path
+from typing import Self
 
 EXT4_IOC_SHUTDOWN = 0x8004587D
 """EXT4_IOC_SHUTDOWN of the kernel's fs/ext4/ext4.h: _IOR('X', 125, __u32)."""
@@ -64,7 +65,7 @@ class LoopDisk:
             self._down()
         self._image.unlink(missing_ok=True)
 
-    def __enter__(self) -> LoopDisk:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -59,7 +59,8 @@ class Workload(Protocol):
         canaries: bytes that must not be in any file.
         gaps: whether old parts may be missing between older ones, because the disk refused to remove those;
             to be set by tests on such disks.
-        needless: syncs (see `wrapped_disks.site`, without the number) whose absence no power cut shows, and why.
+        shared: whether another process may call `find` while one is at work.
+        needless: syncs (see `wrapped_disks.site`, without the number) that no power cut misses, and why.
     """
 
     name: str
@@ -68,10 +69,11 @@ class Workload(Protocol):
     unsynced: frozenset[str]
     canaries: tuple[bytes, ...]
     gaps: bool
+    shared: bool
     needless: Mapping[str, str]
 
     def open(self, data_dir: Path, disk: Disk) -> Work:
-        """Go on with what is there; recover first, if need be. Raises StoreError or OSError as the store does."""
+        """Go on with what is there; recover first, if need be. Raises what the store does."""
 
     def find(self, data_dir: Path, disk: Disk) -> int:
         """Open as `open` does, return after how many steps the store is like this, and close.
@@ -140,10 +142,11 @@ class HistoryWorkload:
     unsynced = frozenset({"reserve"})
     canaries: tuple[bytes, ...] = ()
     gaps = False
+    shared = True
     needless: Mapping[str, str] = MappingProxyType(
         {
-            "segments Shelf.mend sync": "a tail that comes back is put away again, as the copy that is there; "
-            "and whoever builds on what stands before it settles it first"
+            "segments Shelf.mend sync": "a tail that comes back is put away again, as the copy that is "
+            "there; and whoever builds on what stands before it settles it first"
         }
     )
 
@@ -167,7 +170,8 @@ class HistoryWorkload:
             damaged = history.receipt.damaged
         done = newest(summaries)
         if frozenset(summaries) != self.expected(done):
-            raise Wrong(f"not the state after {done} steps: {summaries}")
+            seen = [(summary.image, summary.seq, summary.transitions) for summary in summaries]
+            raise Wrong(f"not the state after {done} steps: {seen}")
         numbers = [int(record.at) for record in found]
         in_order = numbers == sorted(set(numbers)) and found == [transition(number) for number in numbers]
         whole = self.gaps or not found or numbers[0] + len(found) - 1 == numbers[-1] == done
@@ -224,9 +228,10 @@ class ReplacementWorkload:
     name = "replacement"
     precious = frozenset[str]()
     rests = True
-    unsynced = frozenset({"document.part"})
+    unsynced = frozenset[str]()
     canaries: tuple[bytes, ...] = ()
     gaps = False
+    shared = True
     needless: Mapping[str, str] = MappingProxyType({})
 
     def open(self, data_dir: Path, disk: Disk) -> ReplacementWork:
@@ -274,7 +279,7 @@ def lives(work: Work, steps: int | None) -> Iterator[int]:
 
 
 class Log(Wrapped):
-    """Keeps the names and sizes of the calls that change something, as `tracing` reads them off the kernel."""
+    """Keeps the calls that change something, in the form in which `tracing` reads them off the kernel."""
 
     def __init__(self, disk: Disk | None = None) -> None:
         super().__init__(disk)
@@ -307,10 +312,11 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="write the disk's log there, as JSON")
     options = parser.parse_args()
     log = Log(LeavingOut(options.leave_out).seam() if options.leave_out else RealDisk())
-    work = WORKLOADS[options.workload]().open(options.data_dir, log.seam())
     refused = 0
+    work: Work | None = None
     for _ in count() if options.steps is None else range(options.steps):
         try:
+            work = work or WORKLOADS[options.workload]().open(options.data_dir, log.seam())
             done = work.step()
         except (StoreError, OSError) as exc:
             refused += 1
@@ -318,7 +324,8 @@ def main() -> int:
         else:
             os.write(1, b"ack %d\n" % done)
     with suppress(StoreError, OSError):
-        work.close()
+        if work:
+            work.close()
     if options.log:
         options.log.write_text(json.dumps(log.calls))
     return 1 if refused else 0

@@ -1,0 +1,161 @@
+"""The sessions of one supervisor: read when an image is added, edited on the loop, written beside it.
+
+The loop never waits for the disk or the keyring, and neither does a connection: a session that cannot be
+opened yet is kept in memory and joined with what is stored as soon as that opens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from machines.events import Ask, Asked
+from resilience.errors import NotDurable
+from resilience.handover import Handover
+from resilience.kept import Kept, Standing
+from resilience.limits import (
+    CLOSE_SESSIONS_S,
+    RESTORE_PATIENCE_S,
+)
+from store.outcomes import LockedKey, MissingKey, WrongKey
+
+if TYPE_CHECKING:
+    from resilience.core import ImageCore
+    from store.documents import Edit
+
+_KEY_TROUBLE = (WrongKey, MissingKey, LockedKey)
+
+
+class Keeper(Handover):
+    """Keeps the session of every image. Belongs to the loop."""
+
+    def start(self) -> None:
+        """Begin to read the key file; nothing waits for it."""
+        self.keyholder.start()
+
+    def keep(self, core: ImageCore) -> None:
+        """An image is added; nothing is read or made before there is a reason to."""
+        self._kept[core.key] = Kept.begun(core, self._host.wall())
+
+    def of(self, core: ImageCore) -> Kept:
+        """The image's session."""
+        return self._kept[core.key]
+
+    def revision(self, core: ImageCore) -> int:
+        """What the journal may claim to be on the medium. A private copy's edits are not the session's."""
+        kept = self._kept.get(core.key)
+        if kept is None or kept.id != core.session or kept.copy_of is not None:
+            return 0
+        return kept.saved
+
+    def edit(self, core: ImageCore, edits: Sequence[Edit], *, own: bool = False) -> int:
+        """Change the session's document; returns its revision. No I/O.
+
+        Args:
+            core: whose session.
+            edits: what to change.
+            own: it is not the user's work but our record of what happened: saved likewise, and no mark.
+
+        Raises:
+            BadEdit: one of the edits fits no document; none was made.
+            SessionError: the session may not be changed; says why.
+        """
+        kept = self._kept[core.key]
+        revision = kept.edit(edits)
+        if not own:
+            kept.worked = revision
+            if not kept.dirty:
+                kept.dirty = True
+                core.feed(Asked(Ask.EDITED))
+        self._schedule(kept)
+        return revision
+
+    async def save(self, core: ImageCore) -> int:
+        """Return the revision that is on the medium when every edit so far is.
+
+        Raises:
+            NotDurable: it is not, and says why; the edits are kept, and tried again.
+        """
+        kept = self._kept[core.key]
+        if kept.durable:
+            return kept.saved if kept.session is not None else kept.revision
+        told: asyncio.Future[int] = self._loop.create_future()
+        kept.waiters.append((kept.revision, told))
+        self._schedule(kept)
+        if kept.session is not None:
+            self._saver.save(kept)
+        self._settle(kept)
+        return await told
+
+    def restore(self, core: ImageCore, generation: int | None) -> None:
+        """Read the session, or another generation of it, again.
+
+        Raises:
+            Refused: the state forbids it.
+        """
+        kept = self._kept[core.key]
+        kept.generation = generation
+        self.keyholder.try_again()
+        try:
+            core.ask(Ask.RESTORE)
+        finally:
+            if not kept.answering:
+                kept.generation = None
+
+    async def close(self, timeout_s: float = CLOSE_SESSIONS_S) -> bool:
+        """Save every session and let it go. False: the disk, or the keyring, did not answer in time."""
+        self._closing = True
+        for timer in (self._wishes, *self._patience.values()):
+            if timer is not None:
+                timer.cancel()
+        self._patience.clear()
+        in_time = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._open_what_waits()
+                self._closed = True
+                await self._close_all()
+        except TimeoutError:
+            in_time = False
+        self._closed = True
+        self.keyholder.close()
+        for kept in [*self._kept.values(), *self._retired]:
+            kept.answering = False
+            kept.cancel_timers()
+            self._saver.refuse(kept, NotDurable("the supervisor was closed"))
+            if kept.touched and kept.worked:
+                self._tell(kept, f"edits that were in memory only are gone: {kept.why_not_durable}")
+        return in_time
+
+    async def _open_what_waits(self) -> None:
+        """What is in memory goes to the disk if there is a key. A keyring is not waited for long."""
+        keys = self.keyholder
+        until = self._loop.time() + RESTORE_PATIENCE_S
+        everything = [*self._kept.values(), *self._retired]
+        for kept in everything:
+            if kept.opener is not None:
+                kept.opener.cancel()
+                kept.opener = None
+            kept.answering = False
+            if kept.touched and kept.standing in (Standing.READING, Standing.MEMORY):
+                kept.standing = Standing.MEMORY
+                self._try_open(kept)
+        while any(each.opening for each in everything) or (
+            keys.busy and any(each.touched for each in everything) and self._loop.time() < until
+        ):
+            self._progress.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, until - self._loop.time()) or None):
+                    await self._progress.wait()
+
+    async def _close_all(self) -> None:
+        jobs: list[asyncio.Future[None]] = []
+        for kept in self._kept.values():
+            session = kept.let_go(Standing.READ_ONLY)
+            job = self._close(kept, session) if session is not None else None
+            if job is not None:
+                jobs.append(job)
+        if jobs:
+            await asyncio.wait(jobs)

@@ -1,0 +1,264 @@
+"""Keys that are locked, gone, wrong or not chosen: connections go on, work is kept, and the user is told."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from desks import GENEROUS_S, HangingVault, LockedVault, desk, reached, standin, until
+from resilience import (
+    KeyState,
+    LockedKey,
+    NotDurable,
+    Protection,
+    Put,
+    Reason,
+    Standing,
+    State,
+    Supervisor,
+    UsageError,
+    WrongKey,
+)
+from resilience.limits import RESTORE_PATIENCE_S
+from vaults import MemoryVault
+
+HORSE, LAME_HORSE = "correct horse", "wrong horse"
+
+
+def files(data_dir: Path) -> list[Path]:
+    """Return everything that stands there of sessions."""
+    return list(data_dir.glob("sessions/*"))
+
+
+def workspace(code: str, key: str = "w") -> Put:
+    """Return the edit of somebody who typed this."""
+    return Put("workspaces", {"title": key, "code": code}, key)
+
+
+async def stored(data_dir: Path, vault: MemoryVault, endpoint: str) -> None:
+    """A session with a workspace, whose keys are in the keyring."""
+    async with desk(data_dir, vault=vault) as supervisor:
+        image = await reached(supervisor, endpoint)
+        image.edit(workspace("stored"))
+        await image.save()
+        assert supervisor.keys.protection is Protection.KEYRING
+
+
+def test_a_locked_keyring_stops_no_connection_and_loses_no_work(tmp_path: Path) -> None:
+    """Law 20: connected at once, edits in memory and said so; unlocked, both histories are one."""
+    vault = LockedVault()
+    vault.locked = False
+    notices: list[str] = []
+
+    async def main(endpoint: str) -> None:
+        await stored(tmp_path, vault, endpoint)
+        vault.locked = True
+        async with desk(tmp_path, vault=vault, notices=notices) as supervisor:
+            image = await reached(supervisor, endpoint)
+            assert supervisor.keys.state is KeyState.LOCKED
+            assert image.session.standing is Standing.MEMORY
+            image.edit(workspace("typed meanwhile"), workspace("new", "w2"))
+            await image.evaluate("3 + 4")
+            await until(lambda: image.state is State.MODIFIED)
+            assert "locked" in (image.session.why_not_durable or "")
+            with pytest.raises(NotDurable, match="locked"):
+                await image.save()
+            with pytest.raises(LockedKey):
+                await supervisor.unlock()
+            vault.locked = False
+            await supervisor.unlock()
+            assert await image.save() >= 4
+            await until(lambda: image.state is State.CONNECTED)
+            found = image.session.document
+            texts = sorted(each.code for each in found.workspaces.values())
+            assert texts == ["new", "stored", "typed meanwhile"]
+            assert found.workspaces["w"].code == "typed meanwhile"  # what is being typed stays in place
+            assert [each.code for each in found.evaluations] == ["3 + 4"]
+            assert found.merges
+        async with desk(tmp_path, vault=vault) as supervisor:
+            image = await reached(supervisor, endpoint)
+            assert len(image.session.document.workspaces) == 3
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+    assert len([each for each in notices if "unlock the keyring" in each]) == 1
+
+
+def test_a_keyring_that_asks_somebody_delays_nothing(tmp_path: Path) -> None:
+    """It hangs from the start: the image is reached in its time, transitions are durable, leaving works."""
+    entries: dict[str, str] = {}
+    vault = HangingVault(entries)
+
+    async def main(endpoint: str) -> None:
+        await stored(tmp_path, MemoryVault(entries), endpoint)
+        began = time.monotonic()
+        async with desk(tmp_path, vault=vault) as supervisor:
+            image = await supervisor.connect(endpoint)
+            told: list[bool] = []
+            supervisor.on_change(lambda change: told.append(change.durable))
+            assert time.monotonic() - began < RESTORE_PATIENCE_S
+            await image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
+            assert time.monotonic() - began < 2 * RESTORE_PATIENCE_S
+            assert all(told)
+            image.edit(workspace("typed while it asks"))
+            assert image.session.why_not_durable
+            vault.answered.set()
+            await image.save()
+            texts = {each.code for each in image.session.document.workspaces.values()}
+            assert texts == {"stored", "typed while it asks"}
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
+def test_without_a_keyring_the_user_is_asked_once_and_may_choose(tmp_path: Path) -> None:
+    """One notice with the choices for all images; a choice makes what was in memory durable."""
+    vault = MemoryVault()
+    vault.refuses = "there is no keyring on this machine"
+    notices: list[str] = []
+
+    async def main(one: str, other: str) -> None:
+        async with desk(tmp_path, vault=vault, notices=notices) as supervisor:
+            images = [await reached(supervisor, each) for each in (one, other)]
+            assert not notices  # nobody has anything to keep
+            for image in images:
+                image.edit(workspace("in memory"))
+            await until(lambda: bool(notices))
+            await images[0].evaluate("1")
+            assert supervisor.keys.state is KeyState.UNDECIDED
+            assert not images[0].session.durable
+            assert "no keyring" in (images[0].session.why_not_durable or "")
+            with pytest.raises(NotDurable, match="no keyring"):
+                await images[0].save()
+            assert not files(tmp_path)
+            await supervisor.protect(Protection.PASSPHRASE, passphrase=HORSE)
+            for image in images:
+                await image.save()
+            await until(lambda: all(image.state is State.CONNECTED for image in images))
+        assert len(notices) == 1
+        assert "Protection.PASSPHRASE" in notices[0]
+
+    with standin() as one, standin() as other:
+        asyncio.run(main(one, other))
+
+
+def test_a_passphrase_that_is_not_given_keeps_work_in_memory(tmp_path: Path) -> None:
+    """Until it is; a wrong one is refused and changes nothing."""
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, protection=Protection.PASSPHRASE, passphrase=HORSE) as supervisor:
+            image = await reached(supervisor, endpoint)
+            image.edit(workspace("stored"))
+            await image.save()
+        notices: list[str] = []
+        async with desk(tmp_path, notices=notices) as supervisor:
+            image = await reached(supervisor, endpoint)
+            assert (supervisor.keys.state, supervisor.keys.protection) == (
+                KeyState.LOCKED,
+                Protection.PASSPHRASE,
+            )
+            assert image.session.document.workspaces == {}
+            with pytest.raises(WrongKey):
+                await supervisor.unlock("wrong horse")
+            assert image.state is State.CONNECTED
+            await supervisor.unlock(HORSE)
+            await until(lambda: image.session.standing is Standing.OPEN)
+            assert image.session.document.workspaces["w"].code == "stored"
+            assert image.session.durable
+        assert "horse" not in " ".join(notices)
+        assert any("passphrase" in each for each in notices)
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
+def test_a_wrong_key_fails_with_the_way_out_and_the_right_one_heals(tmp_path: Path) -> None:
+    """A person decides; nothing is mixed, nothing deleted, and no request goes out meanwhile."""
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, protection=Protection.PASSPHRASE, passphrase=HORSE) as supervisor:
+            image = await reached(supervisor, endpoint)
+            image.edit(workspace("stored"))
+            await image.save()
+        async with desk(tmp_path, passphrase=LAME_HORSE) as supervisor:
+            image = await supervisor.connect(endpoint)
+            await image.wait_for(State.FAILED, timeout=GENEROUS_S)
+            assert image.reason is Reason.UNREADABLE
+            assert image.detail.startswith("wrong key: Give the right passphrase")
+            assert image.session.read_only
+            with pytest.raises(WrongKey):
+                image.edit(workspace("nowhere"))
+            await supervisor.unlock(HORSE)
+            await image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
+            assert image.session.document.workspaces["w"].code == "stored"
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
+def test_a_missing_key_fails_and_no_new_one_is_made(tmp_path: Path) -> None:
+    """The keyring was emptied: put the entry back and restore; or start fresh, and the files stay."""
+    vault = MemoryVault()
+
+    async def main(endpoint: str) -> None:
+        await stored(tmp_path, vault, endpoint)
+        entries = dict(vault.entries)
+        vault.entries.clear()
+        async with desk(tmp_path, vault=vault) as supervisor:
+            image = await supervisor.connect(endpoint)
+            await image.wait_for(State.FAILED, timeout=GENEROUS_S)
+            assert image.detail.startswith("missing key: ")
+            assert not vault.entries
+            vault.entries.update(entries)
+            image.restore()
+            await image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
+            await until(lambda: image.session.standing is Standing.OPEN)
+            assert image.session.document.workspaces["w"].code == "stored"
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
+def test_a_lost_key_file_is_no_reason_for_a_new_key(tmp_path: Path) -> None:
+    """Files name a key that nobody knows: nothing is minted over them, and the image says so."""
+    vault = MemoryVault()
+
+    async def main(endpoint: str) -> None:
+        await stored(tmp_path, vault, endpoint)
+        before = dict(vault.entries)
+        for name in ("keys", "keys.bak"):
+            (tmp_path / name).unlink(missing_ok=True)
+        async with desk(tmp_path, vault=vault) as supervisor:
+            image = await supervisor.connect(endpoint)
+            await image.wait_for(State.FAILED, State.CONNECTED, timeout=GENEROUS_S)
+            image_failed = image.state is State.FAILED
+            assert image_failed
+            assert "missing key" in image.detail
+            assert vault.entries == before
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
+def test_nothing_kept_is_a_choice_and_is_said(tmp_path: Path) -> None:
+    """Volatile: no file, no keyring, and a mark that stays."""
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, protection=Protection.VOLATILE) as supervisor:
+            image = await reached(supervisor, endpoint)
+            image.edit(workspace("gone tomorrow"))
+            await until(lambda: image.state is State.MODIFIED)
+            with pytest.raises(NotDurable, match="as you chose"):
+                await image.save()
+            assert image.session.document.workspaces["w"].code == "gone tomorrow"
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+    assert not (tmp_path / "sessions").exists()
+
+
+def test_keys_belong_to_a_running_supervisor(tmp_path: Path) -> None:
+    """Wrong use is refused in words."""
+    with pytest.raises(UsageError, match="async with"):
+        _ = Supervisor(tmp_path).keys
