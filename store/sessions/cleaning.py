@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from store.sessions.info import SessionInfo
     from store.sessions.inventory import Stored
-    from store.sessions.shelf import SessionInfo, Sessions
+    from store.sessions.shelf import Sessions
 
 UNUSED_DAYS = 30
 """As long as the documents this project began from keep a session."""

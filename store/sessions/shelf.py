@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from store.directories import Directories
@@ -13,6 +13,7 @@ from store.outcomes import Corrupt, Outcome, RolledBack, SessionError
 from store.replace import PART, replace_file
 from store.sealed import FileIdentity, Kind, peek, seal_snapshot
 from store.sessions.archive import belongs, move
+from store.sessions.info import SessionInfo, described
 from store.sessions.lease import Lease, Owner, read_owner
 from store.sessions.limits import SessionLimits
 from store.sessions.names import (
@@ -36,37 +37,11 @@ if TYPE_CHECKING:
     from store.disk import Disk
     from store.keys import Keychain
 
+READ_ATTEMPTS = 8
+"""A reader has no lock, and looks again if the writer was at work; no person makes it move that often."""
+
 HEAD_BYTES = 20 * 1024
 """A sealed file's header fits into this."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
-    """What can be told of a session without any key; written there by whoever had one.
-
-    Attributes:
-        session: its id.
-        image: the image's key, such as ``"10.0.0.2:5555"``.
-        endpoint: where it was dialled.
-        generation: its newest snapshot's.
-        revision: that snapshot's; a log may lead further.
-        at: wall clock of that snapshot, seconds since 1970.
-        size: bytes of all its files.
-        fork_of: the session this is a private copy of.
-        archived: whether somebody put it away.
-        readable: whether the newest snapshot's header can be read.
-    """
-
-    session: str
-    image: str = ""
-    endpoint: str = ""
-    generation: int = 0
-    revision: int = 0
-    at: float = 0.0
-    size: int = 0
-    fork_of: str | None = None
-    archived: bool = False
-    readable: bool = False
 
 
 class Sessions:
@@ -155,7 +130,22 @@ class Sessions:
             SessionError: it cannot be used; says why.
             StoreUnreadable: the disk does not let us read.
         """
-        return self.recovery(session).run(generation=generation, newer_readable=True)
+        for attempt in range(READ_ATTEMPTS):
+            names = self._names(self.places.sessions)
+            try:
+                found = self.recovery(session, names).run(generation=generation, newer_readable=True)
+            except StoreError:
+                if attempt == READ_ATTEMPTS - 1 or not self._changed(session, names):
+                    raise
+            else:
+                if not found.receipt.findings or not self._changed(session, names):
+                    break
+        return found
+
+    def _changed(self, session: str, names: Mapping[str, int]) -> bool:
+        """Whether a writer wrote, moved or removed files meanwhile, so that what we saw means nothing."""
+        now = self._names(self.places.sessions)
+        return any(now.get(name) != names.get(name) for name in {*now, *names} if belongs(name, session))
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -402,22 +392,7 @@ class Sessions:
         return b""
 
     def _info(self, directory: Path, file: SessionFile) -> SessionInfo:
-        header = peek(self._head(directory / file.name))
-        if header is None:
-            return SessionInfo(file.session, generation=file.generation)
-        about = header.about
-        fork_of = about.get("fork_of")
-        revision, at = about.get("revision"), about.get("at")
-        return SessionInfo(
-            file.session,
-            str(about.get("image", "")),
-            str(about.get("endpoint", "")),
-            file.generation,
-            revision if isinstance(revision, int) else 0,
-            float(at) if isinstance(at, int | float) else 0.0,
-            fork_of=fork_of if isinstance(fork_of, str) else None,
-            readable=True,
-        )
+        return described(file, self._head(directory / file.name))
 
     def _set_aside(self, recovered: Recovered) -> tuple[Finding, ...]:
         """Move damaged files into quarantine, copy torn tails there; return the findings with the places."""
