@@ -24,6 +24,7 @@ from commanding import (
     snapshots,
 )
 from shelves import OTHER, SID, begun, shelf, typed
+from store.documents import Append
 from store.sessions import Sessions
 
 IMAGE = "10.0.0.2:5555"
@@ -177,7 +178,8 @@ def test_the_document_and_an_older_one(data_dir: Path) -> None:
 def test_what_a_terminal_would_obey_is_shown_and_not_sent(data_dir: Path, sessions: Sessions) -> None:
     """Code, titles and results come from anywhere."""
     opened = sessions.open(SID)
-    opened.edit(typed("one", "\x1b]0;owned\x07"))
+    record = {"id": "e7", "at": 7.0, "code": "\x1b[2J", "result": "\x1b]0;owned\x07", "ok": True}
+    opened.edit(typed("one", "\x1b]0;owned\x07"), Append("evaluations", record))
     opened.close()
     assert "\x1b" not in at(data_dir)("sessions", "show", SID).out
 
