@@ -19,6 +19,7 @@ from commanding import (
     files,
     flip,
     furnished,
+    journaled,
     loose_modes,
     resilience,
     snapshots,
@@ -250,6 +251,13 @@ def test_an_older_generation_becomes_the_newest_and_the_newer_stays(data_dir: Pa
     assert run("sessions", "restore", SID, "--generation", "3", "--json").line["newest"] == 5
     document = run("sessions", "show", SID, "--document", "--json").line
     assert set(document["workspaces"]) == {"w1", "w2", "w3"}
+
+
+def test_restoring_goes_on_behind_what_the_journal_knows(data_dir: Path) -> None:
+    """Also if the files of those revisions are gone."""
+    journaled(data_dir, SID, IMAGE, 50)
+    assert at(data_dir)("sessions", "restore", SID, "--generation", "1", "--json").line["revision"] == 51
+    assert at(data_dir)("sessions", "repair", SID, "--json").line["sound"] is True
 
 
 def test_restoring_wants_to_know_what(data_dir: Path) -> None:
