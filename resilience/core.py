@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from machines import Cause, Connection, Identity, Policy
+from machines import Cause, Connection, Identity, Policy, Reason
 from machines import commands as c
 from machines import events as e
 from resilience.change import Change
@@ -70,7 +70,10 @@ class ImageCore:
         self._inbox: deque[e.Event] = deque()
         self._running = False
         self._let_go = False
-        self._unpublished: deque[Change] = deque()
+        self.shown: tuple[Reason, str] = (self.connection.reason, self.connection.detail)
+        """Reason and detail as the host may see them: not ahead of the transitions it was told (law 14)."""
+        self._unpublished: deque[tuple[Change, list[tuple[Reason, str]]]] = deque()
+        """Transitions that wait for the disk, each with the reasons reported since."""
         self._addresses: list[str] = [endpoint.host] if endpoint.numeric else []
         self._resolved_at: float | None = None
         self._resolving = False
@@ -173,11 +176,6 @@ class ImageCore:
     def address(self) -> str | None:
         """The numeric address to dial next; None while the name is unresolved."""
         return self._addresses[self._turn % len(self._addresses)] if self._addresses else None
-
-    @property
-    def all_told(self) -> bool:
-        """Whether no transition waits for the disk."""
-        return not self._unpublished
 
     @property
     def _why_waiting(self) -> str:
@@ -294,7 +292,8 @@ class ImageCore:
 
     def durable(self, *, saved: bool) -> None:
         """The oldest transition not yet told is on disk, or has been given up: tell it."""
-        change = self._unpublished.popleft()
+        change, since = self._unpublished.popleft()
+        self.shown = since[-1] if since else (change.reason, change.detail)
         self._on_change(change if saved else replace(change, durable=False))
 
     # -- carrying out --------------------------------------------------------------------
@@ -326,8 +325,14 @@ class ImageCore:
                 self._world.archive_session(self, archived)
             case c.Announce():
                 self._announce(command)
-            case c.Report():
-                pass  # whoever shows reasons looks at them when drawing
+            case c.Report(reason, detail):
+                self._report(reason, detail)
+
+    def _report(self, reason: Reason, detail: str) -> None:
+        if self._unpublished:
+            self._unpublished[-1][1].append((reason, detail))
+        else:
+            self.shown = (reason, detail)
 
     def _dial(self, command: c.Dial) -> None:
         if self.endpoint.numeric:
@@ -418,7 +423,7 @@ class ImageCore:
             wall,
             now,
         )
-        self._unpublished.append(change)
+        self._unpublished.append((change, []))
         record = TransitionRecord(
             image=self.key,
             endpoint=endpoint,

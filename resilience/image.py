@@ -31,7 +31,6 @@ class Image:
         self._keeper = keeper
         self._session = SessionFace(core, keeper)
         self._state = State.FRESH
-        self._told: Change | None = None
         self._subscribers: set[asyncio.Queue[Change]] = set()
 
     # -- looking -------------------------------------------------------------------------
@@ -54,17 +53,12 @@ class Image:
     @property
     def reason(self) -> Reason:
         """Why it stands there."""
-        return self._core.connection.reason if self._up_to_date or self._told is None else self._told.reason
+        return self._core.shown[0]
 
     @property
     def detail(self) -> str:
         """More words to the reason, perhaps none."""
-        return self._core.connection.detail if self._up_to_date or self._told is None else self._told.detail
-
-    @property
-    def _up_to_date(self) -> bool:
-        """Whether everything the machine did has been told; until then its reason belongs elsewhere."""
-        return self._told is None or self._core.all_told
+        return self._core.shown[1]
 
     @property
     def busy(self) -> bool:
@@ -221,7 +215,7 @@ class Image:
 
     def publish(self, change: Change) -> None:
         """Called by the supervisor: a transition is durable."""
-        self._state, self._told = change.target, change
+        self._state = change.target
         for queue in self._subscribers:
             if queue.full():
                 queue.get_nowait()

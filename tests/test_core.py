@@ -1213,3 +1213,23 @@ def test_a_session_that_is_absent_makes_room_for_another() -> None:
     assert bench.core.session != stored_session().session
     assert bench.core.stored is None
     assert bench.core.connection.state is State.FRESH
+
+
+def test_what_is_shown_is_never_ahead_of_what_was_told() -> None:
+    """While a transition waits for the disk the host reads what stood before it, reports included."""
+    bench = Bench()
+    gen = bench.connect()
+    bench.evaluate()
+    bench.advance(2)
+    assert bench.core.shown[0] is Reason.BUSY
+    bench.core.ask(Ask.EDITED)
+    assert bench.core.shown[0] is Reason.BUSY
+    bench.sync()
+    assert bench.core.shown[0] is Reason.BUSY  # told with its own reason; the image is as busy as it was
+    bench.core.link_down(gen, Cause.CLOSED)
+    assert bench.core.shown[0] is Reason.BUSY
+    bench.advance(0.5)  # what is reported of the search waits behind the transition
+    shown = bench.core.shown[0]
+    assert shown is Reason.BUSY
+    bench.sync()
+    assert bench.core.shown[0] is bench.reason

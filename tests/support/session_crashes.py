@@ -225,11 +225,21 @@ class Found:
         sessions: each session's revision and document.
         medium: what the disk held then.
         fault: what is wrong with it.
+        opened: the sessions, open.
     """
 
     sessions: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     medium: Medium | None = None
     fault: str = ""
+    opened: list[Session] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Close everything."""
+        try:
+            for each in self.opened:
+                each.close()
+        except (StoreError, OSError) as exc:
+            self.fault = f"closing raised {type(exc).__name__}: {exc}"
 
 
 class Judge:
@@ -248,45 +258,43 @@ class Judge:
         if fault := self._of_the_bytes(promise, medium):
             return fault
         vault = MemoryVault(dict(promise.vault))
-        first = self.look(VirtualDisk(medium), promise, vault, seed=1001)
+        disk = VirtualDisk(medium)
+        first = self.look(disk, promise, vault, seed=1001)
         if first.fault or first.medium is None:
             return first.fault
-        return (
-            lost(medium, first.medium)
-            or self._of_the_bytes(promise, first.medium)
-            or self._again(promise, medium, first, vault)
-        )
+        if fault := lost(medium, first.medium) or self._of_the_bytes(promise, first.medium):
+            return fault
+        if first.medium != medium:  # or else the second would see what the first saw
+            disk = VirtualDisk(first.medium)
+            second = self.look(disk, promise, vault, seed=1002)
+            if second.fault or second.medium != first.medium or second.sessions != first.sessions:
+                return second.fault or "a second opening finds or changes something"
+            first = second
+        return self._saved(promise, medium, first, disk, vault)
 
-    def _again(self, promise: Promise, medium: Medium, first: Found, vault: MemoryVault) -> str:
-        """Open it a second time, which must change nothing; save it, and look a third time."""
-        disk = VirtualDisk(first.medium)
-        second = self.look(disk, promise, vault, seed=1002, close=True)
-        if second.fault:
-            return f"second opening: {second.fault}"
-        if second.medium != first.medium or second.sessions != first.sessions:
-            return "a second opening finds or changes something"
+    def _saved(
+        self, promise: Promise, medium: Medium, found: Found, disk: VirtualDisk, vault: MemoryVault
+    ) -> str:
+        """Save what was found, and look once more."""
+        found.close()
         closed = disk.medium()
-        third = self.look(VirtualDisk(closed), promise, vault, seed=1003)
-        if fault := third.fault or lost(medium, closed) or self._of_the_bytes(promise, closed):
+        again = self.look(VirtualDisk(closed), promise, vault, seed=1003)
+        if fault := found.fault or again.fault or lost(medium, closed) or self._of_the_bytes(promise, closed):
             return f"after closing: {fault}"
-        return "" if third.sessions == second.sessions else "after closing something else is found"
+        return "" if again.sessions == found.sessions else "after closing something else is found"
 
-    def look(
-        self, disk: VirtualDisk, promise: Promise, vault: MemoryVault, *, seed: int, close: bool = False
-    ) -> Found:
+    def look(self, disk: VirtualDisk, promise: Promise, vault: MemoryVault, *, seed: int) -> Found:
         """Open everything as a program would, and hold it against what was promised."""
         found = Found()
-        opened: list[Session] = []
         try:
             sessions = self._process(disk, promise, vault, seed)
             found.fault = _misplaced(sessions, promise) or _no_token(sessions, disk, promise)
             for session in self.world.history.keys() - {COPY}:
-                opened.append(self._opened(sessions, session, promise))
-                found.sessions[session] = (opened[-1].revision, dump(opened[-1].state))
-                found.fault = found.fault or self._fault(opened[-1], promise)
+                opened = self._opened(sessions, session, promise)
+                found.opened.append(opened)
+                found.sessions[session] = (opened.revision, dump(opened.state))
+                found.fault = found.fault or self._fault(opened, promise)
             found.medium = disk.medium()
-            for each in opened if close else ():
-                each.close()
         except (SessionError, StoreError, OSError, AssertionError, ValueError, KeyError, TypeError) as exc:
             found.fault = f"opening raised {type(exc).__name__}: {exc}"
         return found
@@ -392,6 +400,8 @@ def recovered(world: World, promise: Promise, medium: Medium) -> World:
     again = replace(world, disk=RecordingDisk(medium), promise=promise)
     again.vault.entries.update(promise.vault)
     for close in (False, True):
-        Judge(again).look(again.disk, promise, again.vault, seed=next(again.seeds), close=close)
+        found = Judge(again).look(again.disk, promise, again.vault, seed=next(again.seeds))
+        if close:
+            found.close()
         again.disk.kill()
     return again
