@@ -63,8 +63,13 @@ class Image:
 
     @property
     def _up_to_date(self) -> bool:
-        """Whether everything the machine did has been told; until then its reason belongs elsewhere."""
-        return self._told is None or self._core.all_told
+        """Whether everything the machine did has been told; until then its reason belongs elsewhere.
+
+        That the image is busy belongs to Connected and Modified alike, and an edit on its way hides it not.
+        """
+        now = self._core.connection
+        busy = now.reason in (Reason.BUSY, Reason.NOT_ANSWERING) and {self._state, now.state} <= LIVE
+        return self._told is None or self._core.all_told or busy
 
     @property
     def busy(self) -> bool:
