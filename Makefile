@@ -101,6 +101,19 @@ race: $(READY) system ## bench beside gRPC, websockets, NATS, MQTT and mosh too,
 verify: $(READY) ## the proof: a campaign of simulated trouble, judged against every bar
 	@exec $(BIN)/python -m simulations verify $(ARGS)
 
+.PHONY: slice
+slice: $(READY) ## the simulated runs before every merge, all regressions first, and whether traces are as elsewhere
+	@$(BIN)/python -m simulations run --ci --no-keep --out build/slice $(ARGS)
+	exec $(BIN)/python -m simulations fingerprints
+
+.PHONY: field
+field: $(READY) system ## the named stories on real interfaces, in network namespaces
+	@exec $(BIN)/python -m simulations field $(ARGS)
+
+.PHONY: mutants
+mutants: $(READY) ## does the harness find bugs? plants faults one at a time, and hunts each with the slice
+	@exec $(BIN)/python -m simulations mutants $(ARGS)
+
 .PHONY: clean
 clean: ## remove the environment, caches and everything built
 	@rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis .coverage*

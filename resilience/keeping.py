@@ -120,9 +120,7 @@ class Keeping(ABC):
             KeyState.LOCKED: "unlock the keyring, or give the passphrase (`await supervisor.unlock(...)`)",
             KeyState.MISSING: "put the entry back into the keyring; nothing is deleted",
         }.get(keys.state, "")
-        words = f"sessions are not durable: they stay in memory, because {keys.why}" + (
-            f"; {advice}" if advice else ""
-        )
+        words = f"sessions stay in memory, because {keys.why}" + (f"; {advice}" if advice else "")
         if words not in self._told:
             self._told.add(words)
             self._notice(words)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from store.errors import StoreError
     from store.sessions import Receipt, Session
 
+UNREAD_EDITS = 1_000_000
+"""The journal may be behind the session by as many, and no revision is given twice: edits made before the
+session could be read are numbered from there."""
+
 
 class Standing(StrEnum):
     """Where a session's document is."""
@@ -44,6 +48,7 @@ class Kept:
         memory: the document while there is no session open.
         count: the revision while there is no session open.
         touched: whether edits were made that no session has yet.
+        unread: whether there may be stored edits that nobody here has seen.
         why: why it is not open, in words.
         refusal: why it may not be edited.
         trouble: what the disk said to the last attempt.
@@ -65,6 +70,7 @@ class Kept:
     session: Session | None = None
     count: int = 0
     touched: bool = False
+    unread: bool = False
     opening: bool = False
     answering: bool = False
     retired: bool = False
@@ -88,7 +94,7 @@ class Kept:
         """Return the session of an image of which nothing was read yet."""
         base = new_document(core.session, core.key, str(core.endpoint), at)
         known = core.stored.revision if core.stored is not None else 0
-        return cls(core, core.session, base, base, count=known)
+        return cls(core, core.session, base, base, count=known, unread=core.stored is not None)
 
     # -- looking ---------------------------------------------------------------------------
 
@@ -151,6 +157,8 @@ class Kept:
             self.memory = applied(self.memory, each)
         if any(isinstance(each, Append) for each in checked):
             self._forget_oldest()
+        if self.unread and checked:
+            self.unread, self.count = False, self.count + UNREAD_EDITS
         self.count += len(checked)
         self.touched = self.touched or bool(checked)
         return self.count
@@ -174,7 +182,7 @@ class Kept:
             session.skip_to(self.count)
             if self.worked:
                 self.worked = session.revision
-        self.session, self.standing = session, Standing.OPEN
+        self.session, self.standing, self.unread = session, Standing.OPEN, False
         self.touched, self.why, self.refusal, self.trouble = False, "", None, None
         self.pruned = session.generation
         return conflicts

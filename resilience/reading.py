@@ -80,6 +80,7 @@ class Reading(Keeping):
             self._unopened(kept, Found(refusal=missing(wanted, self.keyholder.sessions)), "")
         else:
             kept.standing = Standing.MEMORY if kept.touched else Standing.EMPTY
+            kept.unread = False
             self._answer(kept)
             self._schedule(kept)
 

@@ -68,6 +68,41 @@ def test_a_new_process_knows_whose_the_session_is(seq: int | None, wrong: int) -
     assert len(told.by(identity.work_goes_to_its_own_image)) == wrong
 
 
+GONE = "Reconnecting image_replaced Orphaned"
+
+
+def test_a_restarted_image_is_no_other_one() -> None:
+    """Orphaned is told only after another image has answered, and each time anew."""
+    told = tale("10 image kill #0", "12 image start #0")
+    told.told(10.1, CLOSED, "link closed by the other side")
+    told.execute(12.1, 2, "ping")
+    told.told(12.2, GONE, "another image answers here")
+    assert [(v.law, v.at) for v in told.by(identity.only_another_is_another)] == [(17, 12.2)]
+    told = tale("10 image other #0", "20 image back #0")
+    told.execute(10.1, 2, "ping", image_id="other-0")
+    told.told(10.2, GONE, "another image answers here")
+    assert told.by(identity.only_another_is_another) == []
+    told.execute(20.1, 3, "ping")
+    told.told(20.2, "Reconnecting image_answered Connected", "image answered")
+    told.told(21.0, CLOSED, "link closed by the other side")
+    told.execute(21.1, 4, "ping")
+    told.told(21.2, GONE, "another image answers here")
+    assert [v.at for v in told.by(identity.only_another_is_another)] == [21.2]
+
+
+def test_who_answered_while_the_disk_was_slow_is_not_guessed() -> None:
+    """Told a second later, Connected may speak of either; nobody is accused."""
+    told = Tale()
+    told.process(0.0, "start")
+    told.fault("0 disk slow 2")
+    told.execute(0.01, 1, "ping")
+    told.execute(1.01, 2, "ping", image_id="other-0")
+    told.told(1.02, "Fresh image_answered Connected", "image answered")
+    told.told(1.03, "Connected image_replaced Orphaned", "another image answers here")
+    told.execute(5.0, 3, "1000001")
+    assert told.by(identity.only_another_is_another) == told.by(identity.work_goes_to_its_own_image) == []
+
+
 # -- laws 5 and 17: strangers -----------------------------------------------------------------
 
 

@@ -248,6 +248,19 @@ def test_a_resting_image_at_the_end_is_stuck() -> None:
         assert all("Failed, waiting for a decision" in violation.what for violation in found)
 
 
+def test_an_answer_to_an_image_that_rests_does_not_end_it_well() -> None:
+    """The ping that found out was answered; the image is not back for all that."""
+    told = an_outage()
+    assert told.by(promise_is_kept) == []
+    told = Tale().begin()
+    told.healed(30.0)
+    told.probe(30.1, 1, 2)
+    told.told(30.2, "Connected image_replaced Orphaned", "another image answers here")
+    told.close(33.0, 1)
+    (broken,) = told.by(promise_is_kept)
+    assert (broken.law, broken.what) == (10, "at the end of it all it is Orphaned, waiting for a decision")
+
+
 def test_an_image_that_nobody_looked_at_is_not_back() -> None:
     """The run ended before its end was seen."""
     told = Tale(images=2).begin()

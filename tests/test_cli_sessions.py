@@ -19,11 +19,13 @@ from commanding import (
     files,
     flip,
     furnished,
+    journaled,
     loose_modes,
     resilience,
     snapshots,
 )
 from shelves import OTHER, SID, begun, shelf, typed
+from store.documents import Append
 from store.sessions import Sessions
 
 IMAGE = "10.0.0.2:5555"
@@ -177,7 +179,8 @@ def test_the_document_and_an_older_one(data_dir: Path) -> None:
 def test_what_a_terminal_would_obey_is_shown_and_not_sent(data_dir: Path, sessions: Sessions) -> None:
     """Code, titles and results come from anywhere."""
     opened = sessions.open(SID)
-    opened.edit(typed("one", "\x1b]0;owned\x07"))
+    record = {"id": "e7", "at": 7.0, "code": "\x1b[2J", "result": "\x1b]0;owned\x07", "ok": True}
+    opened.edit(typed("one", "\x1b]0;owned\x07"), Append("evaluations", record))
     opened.close()
     assert "\x1b" not in at(data_dir)("sessions", "show", SID).out
 
@@ -248,6 +251,13 @@ def test_an_older_generation_becomes_the_newest_and_the_newer_stays(data_dir: Pa
     assert run("sessions", "restore", SID, "--generation", "3", "--json").line["newest"] == 5
     document = run("sessions", "show", SID, "--document", "--json").line
     assert set(document["workspaces"]) == {"w1", "w2", "w3"}
+
+
+def test_restoring_goes_on_behind_what_the_journal_knows(data_dir: Path) -> None:
+    """Also if the files of those revisions are gone."""
+    journaled(data_dir, SID, IMAGE, 50)
+    assert at(data_dir)("sessions", "restore", SID, "--generation", "1", "--json").line["revision"] == 51
+    assert at(data_dir)("sessions", "repair", SID, "--json").line["sound"] is True
 
 
 def test_restoring_wants_to_know_what(data_dir: Path) -> None:

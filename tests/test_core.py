@@ -1216,7 +1216,7 @@ def test_a_session_that_is_absent_makes_room_for_another() -> None:
 
 
 def test_what_is_shown_is_never_ahead_of_what_was_told() -> None:
-    """While a transition waits for the disk the host reads what stood before it, also what was only reported."""
+    """While a transition waits for the disk the host reads what stood before it, reports included."""
     bench = Bench()
     gen = bench.connect()
     bench.evaluate()

@@ -433,3 +433,12 @@ def test_an_unknown_fault_is_a_usage_error(invoke: Callable[..., Any]) -> None:
     result = invoke("--only", "nonsense")
     assert result.exit_code == 2
     assert "subtle" in result.output
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_hunt(
+    invoke: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Nobody waits for a hunt to learn that a directory is missing."""
+    result = invoke("--markdown", str(tmp_path / "no" / "out.md"))
+    assert result.exit_code == 2
+    assert "there is no directory" in result.output

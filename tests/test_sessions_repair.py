@@ -178,6 +178,31 @@ def test_what_a_key_would_open_is_not_damaged(sessions: Sessions, tmp_path: Path
     assert files(tmp_path / "other") == before
 
 
+def test_one_file_that_another_key_would_open_stays_where_it_is(sessions: Sessions, tmp_path: Path) -> None:
+    """The session is usable without it; it is named each time, and not taken for damaged."""
+    other = shelf(tmp_path / "other", seed=9)
+    work(other)
+    shutil.copy(snapshots(tmp_path / "other")[0], snapshots(sessions.places.data_dir)[0])
+    for _ in range(2):
+        report = repair(sessions, SID)
+        assert [each.outcome for each in report.findings] == [Outcome.MISSING_KEY]
+        assert (report.repaired, report.problem) == (False, None)
+    assert (
+        snapshots(sessions.places.data_dir)[0].read_bytes() == snapshots(tmp_path / "other")[0].read_bytes()
+    )
+
+
+def test_the_newest_state_is_safe_before_anything_is_moved(sessions: Sessions) -> None:
+    """A generation of its own first; then the files it does not need."""
+    damaged = snapshots(sessions.places.data_dir)[0]
+    flip(damaged)
+    disk = Logging()
+    assert repair(shelf(sessions.places.data_dir, disk), SID).repaired
+    renamed = [name for _, name in disk.calls("rename")]
+    begun_first = [name for name in renamed if name.endswith(".session.part")]
+    assert renamed.index(begun_first[0]) < renamed.index(damaged.name)
+
+
 def test_a_locked_key_is_named(sessions: Sessions) -> None:
     """Nothing is looked at before."""
     data_dir = sessions.places.data_dir

@@ -15,12 +15,11 @@ from resilience.cli.opening import Desk, answering
 from resilience.cli.passphrases import EXPORT, STDIN, passphrase
 from resilience.cli.session_view import check_generation
 from resilience.cli.words import Refused, count_of, moment, short, size
-from store import StoreError
 from store.errors import naming
 from store.keys.passphrase import StretchError
 from store.replace import replace_file
 from store.sessions import Sessions
-from store.sessions.inventory import recovery_of, stored, usage
+from store.sessions.inventory import stored, usage
 from store.sessions.portable import (
     MAX_EXPORT_BYTES,
     Became,
@@ -110,16 +109,8 @@ def restore(
 
 def _bring_forward(sessions: Sessions, session: str, generation: int, acknowledged: int) -> tuple[int, int]:
     """Make a generation the newest; return the new one's number and revision."""
-    opened = sessions.open(session, generation=generation)
+    opened = sessions.open(session, generation=generation, acknowledged=acknowledged)
     try:
-        # A revision nobody was given yet: or the restored state would look like an old copy put back.
-        highest = acknowledged
-        info = sessions.info(session)
-        try:
-            highest = max(highest, recovery_of(sessions, session).run().receipt.revision)
-        except StoreError:  # what is newer is damaged: that is why somebody restores
-            highest = max(highest, info.revision if info else 0)
-        opened.skip_to(highest + 1)
         revision = opened.save()
     finally:
         opened.close()

@@ -64,6 +64,8 @@ def replay(
     """Play one run and tell what happened in it; exit 1 if it broke a law."""
     from simulations.campaign import single  # noqa: PLC0415 - imported when used
 
+    if trace and not trace.resolve().parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {trace.resolve().parent} to write {trace.name} to")
     try:
         chosen = single.chosen(scenario, seed, regression, steps)
     except (LookupError, ValueError, OSError) as error:

@@ -125,7 +125,8 @@ def _conduct(campaign: Campaign, told: Console, results: Console) -> int:
     summary = campaign.summary
     show.summary(summary, results, summary.runs - before, time.monotonic() - began, campaign.pool.slots)
     if campaign.stop.is_set():
-        told.print("Interrupted; the same command with --resume goes on.", markup=False)
+        further = f"python -m simulations run --resume --out {campaign.journal.directory}"
+        told.print(f"Interrupted; `{further}` goes on.", markup=False, soft_wrap=True)
         return INTERRUPTED
     return FAILED if summary.failures else DONE
 

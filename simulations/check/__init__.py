@@ -43,10 +43,12 @@ LAWS: dict[int, str] = {
     "10 kB/s, is not cut.",
     5: "A stranger at the address is never told connected, is named, and soon forgotten once it is gone.",
     6: "Our own stall or sleep is not told as the network's silence, and the old link is asked first.",
-    7: "Repeated hints make no difference: nothing is dialled, told or closed.",
+    7: "Repeated hints make no difference: nothing is dialled, told or closed. A network that is back is "
+    "dialled on at once.",
     8: "An interface that is none of ours makes no difference; a link whose own address is gone is left.",
-    9: "With the kernel's announcements lost every image is back all the same (as law 10). What a platform "
-    "tells is shown by tests/test_network_*.py and by the runs in network namespaces.",
+    9: "A carrier, link or address that goes is told as lost at once. With the kernel's announcements lost "
+    "every image is back all the same (as law 10). What a platform tells is shown by "
+    "tests/test_network_*.py and by the runs in network namespaces.",
     10: "10 s after its way is whole every image is told connected and answers; until then a try follows "
     "a try within 1 s (in the first minute) or 4 s.",
     11: "No evaluation is sent or carried out twice, ever; what is told as not done was never begun; what "
@@ -59,7 +61,8 @@ LAWS: dict[int, str] = {
     15: "What was told saved survives a power cut, what is 250 ms old a kill, all of it a good end; "
     "it is found as it was typed, and while it is not on the medium nobody reads Connected.",
     16: "A session that was found once is found by every process after it.",
-    17: "Work runs at the image it was meant for and never at another, which leads to Orphaned.",
+    17: "Work runs at the image it was meant for and never at another, which leads to Orphaned; a restarted "
+    "image, and whoever else is the same one, does not.",
     18: "While only other images are in trouble this one's link is left alone and its requests answered.",
     19: "Not shown by a trace: the store's own tests show it (tests/test_store_*.py).",
     20: "No canary stands in anything that is told, noticed or answered.",
@@ -101,6 +104,7 @@ _CHECKS: tuple[Callable[[Story], Iterable[Violation]], ...] = (
     edits.work_is_kept,
     edits.unsaved_is_shown,
     identity.work_goes_to_its_own_image,
+    identity.only_another_is_another,
     identity.strangers_are_named,
     secrecy.no_secret_is_told,
     recovery.promise_is_kept,

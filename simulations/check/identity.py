@@ -53,28 +53,49 @@ def work_goes_to_its_own_image(story: Story) -> Iterator[Violation]:
                 yield Violation(17, entry.t, image, what)
 
 
-def _owned(story: Story, image: int) -> Iterator[tuple[Entry, str]]:
-    """Each execution with the image that the session belongs to; empty where it belongs to nobody yet.
+def only_another_is_another(story: Story) -> Iterator[Violation]:
+    """Orphaned is told only if another image has answered; one that was restarted gets its session again."""
+    for image in story.images:
+        met_another = False
+        for entry, owner in _owned(story, image):
+            if entry.kind is Kind.EXECUTED:
+                met_another = met_another or not owner or entry.data["image_id"] != owner
+            elif back(entry):
+                met_another = False
+            elif entry.data["target"] == "Orphaned" and owner and not met_another:
+                yield Violation(17, entry.t, image, f"told Orphaned, and nobody but {owner} has answered")
 
-    It is whoever answered before the first Connected was told, until the user adopts another. A new process
-    knows it if it finds a transition since.
+
+def _owned(story: Story, image: int) -> Iterator[tuple[Entry, str]]:
+    """Each execution and announcement with the image that the session belongs to; empty: to nobody yet.
+
+    It is whoever answered before the first Connected was decided, until the user adopts another; if it is
+    told so late that two may have, nobody knows. A new process knows it if it finds a transition since.
     """
-    owner = before = last_met = ""
+    owner = before = ""
+    met: list[tuple[float, str]] = []
     owned_since = 0
     kinds = (Kind.EXECUTED, Kind.TOLD, Kind.ACTION, Kind.RESTORED, Kind.PROCESS)
     for entry in story.of(*kinds, image=image):
         if entry.kind is Kind.EXECUTED:
             yield entry, owner
-            last_met = str(entry.data["image_id"])
+            met.append((entry.t, str(entry.data["image_id"])))
         elif entry.kind is Kind.TOLD:
+            yield entry, owner
             if back(entry) and not owner:
-                owner, owned_since = last_met, int(entry.data["seq"] or 0)
+                owner, owned_since = _met_by(met, story.decided_from(entry.t)), int(entry.data["seq"] or 0)
         elif entry.kind is Kind.RESTORED:
             owner = before if int(entry.data["seq"] or 0) >= owned_since else ""
         elif entry.kind is Kind.ACTION:
             owner = "" if entry.data["action"] == "adopt" and not entry.data["refused"] else owner
         elif entry.data["what"] == "start":
             owner, before = "", owner
+
+
+def _met_by(met: list[tuple[float, str]], decided: float) -> str:
+    """Who answered last, if it was the same one ever since `decided`."""
+    since = {image_id for t, image_id in met if t >= decided}
+    return "" if len(since) > 1 or not met else met[-1][1]
 
 
 def strangers_are_named(story: Story) -> Iterator[Violation]:

@@ -258,6 +258,9 @@ def _broken_promise(story: Story, image: int, window: Window) -> Iterator[Violat
         took = "not answered" if answered_at is None else f"answered after {answered_at - whole_at:.3f} s"
         what = f"{took} since its way was whole; stuck in: {stuck(story, image, whole_at)}"
         yield Violation(10, due, image, what)
+    elif window.final and _rests(story, image, window.until):
+        what = f"at the end of it all it is {story.state(image, window.until)}, waiting for a decision"
+        yield Violation(10, window.until, image, what)
 
 
 def stuck(story: Story, image: int, since: float) -> str:

@@ -185,7 +185,7 @@ f"{met.image_id}, not {self.identity.image_id}")
         new="            self._replaced(met)",
         mistake="An image whose uptime went back is taken for another image.",
         laws=(10, 17),
-        first=("swarm/619",),
+        first=("S5",),
     ),
     Mutant(
         name="disconnect-redials",

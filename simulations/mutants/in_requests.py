@@ -169,10 +169,10 @@ MUTANTS: tuple[Mutant, ...] = (
         file=CORE,
         old="""\
         if self.path != old:
-            self.feed(e.PathChanged(usable=self.path is not None, detail=_describe(old, self.path)))
+            self.feed(e.PathChanged(usable=self.path is not None, detail=describe_change(old, self.path)))
 """,
         new="""\
-        self.feed(e.PathChanged(usable=self.path is not None, detail=_describe(old, self.path)))
+        self.feed(e.PathChanged(usable=self.path is not None, detail=describe_change(old, self.path)))
 """,
         mistake="Whatever changes in the network makes every image dial.",
         laws=(8,),
@@ -192,8 +192,8 @@ MUTANTS: tuple[Mutant, ...] = (
         name="session-not-continued",
         area=Area.SUPERVISOR,
         file=CORE,
-        old="        self._session = stored.session if stored else world.fresh_id()",
-        new="        self._session = world.fresh_id()",
+        old="        self.session = stored.session if stored else world.fresh_id()",
+        new="        self.session = world.fresh_id()",
         mistake="After a restart the same image gets a session of its own.",
         laws=(16, 17),
         first=("restart",),

@@ -10,6 +10,26 @@ SUPERVISOR = "resilience/supervisor.py"
 WORLD = "resilience/world.py"
 
 MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="patience-without-end",
+        area=Area.SUPERVISOR,
+        file="resilience/limits.py",
+        old="JOURNAL_PATIENCE_S = 1.0\n",
+        new="JOURNAL_PATIENCE_S = 1000.0\n",
+        mistake="A disk that hangs is waited for, and the host learns nothing meanwhile.",
+        laws=(14,),
+        first=("regression 5/0",),
+    ),
+    Mutant(
+        name="works-after-the-end",
+        area=Area.SUPERVISOR,
+        file="resilience/core.py",
+        old="        self._let_go = True\n",
+        new="",
+        mistake="An image that was let go while the disk is slow still does what its user asks.",
+        laws=(11,),
+        first=("regression 4/0",),
+    ),
     # -- the recorder ----------------------------------------------------------------------
     Mutant(
         name="refusal-passes-for-saved",

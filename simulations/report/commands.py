@@ -1,4 +1,4 @@
-"""`python -m simulations verify`, `report`, `timeline` and `side-by-side`; each imports what it needs."""
+"""`python -m simulations verify`, `report`, `timeline`, `side-by-side`, `docs`; each imports what it uses."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from simulations.report.verdict import Expected
 
 CANNOT = 2
+DIFFERS = 1
 CAMPAIGN_BROKE_LAWS = 1
 """What the campaign's own exit code says; the verdict says it again, in full."""
 
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("report")(report)
     app.command("timeline")(timeline)
     app.command("side-by-side")(side_by_side)
+    app.command("docs")(docs)
 
 
 def verify(
@@ -71,7 +73,9 @@ def verify(
 def report(
     directory: Directory,
     *,
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML file to write; else report.html, beside the runs.")
+    ] = None,
     plots: Annotated[Path | None, typer.Option(help="Write the plots as SVG files into here, too.")] = None,
 ) -> None:
     """Write a campaign's report: one HTML file that needs no network."""
@@ -80,7 +84,9 @@ def report(
 
     _writable(out)
     found = _proof(directory, expected())
-    _write_page(found, out)
+    file = out or directory / "report.html"
+    _write_page(found, file)
+    typer.echo(f"{file} written")
     if plots:
         plots.mkdir(parents=True, exist_ok=True)
         for name, picture in page.pictures(found).items():
@@ -142,6 +148,46 @@ def side_by_side(
         typer.echo(written, nl=False)
     else:
         out.write_text(written, encoding="utf-8")
+
+
+def docs(
+    *,
+    campaign: Annotated[Path | None, typer.Option(help="The directory of a campaign: the verdict.")] = None,
+    real: Annotated[
+        Path | None, typer.Option("--field", help="What `field --out` wrote; beside the campaign.")
+    ] = None,
+    mutants: Annotated[Path | None, typer.Option(help="What `mutants --markdown` wrote.")] = None,
+    race: Annotated[Path | None, typer.Option(help="What `bench --markdown` wrote.")] = None,
+    root: Annotated[Path, typer.Option(help="Of the checkout whose pages are written.")] = Path(),
+    compare: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 if a page differs.")
+    ] = False,
+) -> None:
+    """Write the tables of docs/simulations.md and of the README anew, each from where it comes from.
+
+    Laws, kept failures and the timeline come from the code. What is not given stays as it was measured.
+    """
+    from simulations.campaign.journal import JournalError  # noqa: PLC0415 - imported when used
+    from simulations.report import document  # noqa: PLC0415 - same
+    from simulations.report.expected import expected  # noqa: PLC0415 - same
+    from simulations.report.side_by_side import OutcomesError  # noqa: PLC0415 - same
+
+    if real and not campaign:
+        raise typer.BadParameter("--field stands beside a campaign: give --campaign, too")
+    found = _proof(campaign, expected()) if campaign else None
+    try:
+        given = document.Given(found, campaign, real, mutants, race)
+        pages = document.pages(given, root)
+    except (JournalError, OutcomesError, document.BlockError, OSError) as error:
+        _refuse(error)
+    differ = [
+        file for file, text in pages.items() if not file.exists() or file.read_text(encoding="utf-8") != text
+    ]
+    for file in differ:
+        if not compare:
+            file.write_text(pages[file], encoding="utf-8")
+        typer.echo(f"{file} {'differs' if compare else 'written'}")
+    raise typer.Exit(DIFFERS if compare and differ else 0)
 
 
 def _played(scenarios: int | None, seed: int | None, workers: int | None) -> Path:

@@ -116,6 +116,16 @@ def faults(verdict: Verdict) -> Rows:
     return Rows("faults played", ("fault", "times"), [(name, figures.count(n)) for name, n in ordered])
 
 
+def verdict_line(verdict: Verdict) -> str:
+    """Say in bold whether anything is missed."""
+    missed = sum(not bar.met for bar in verdict.bars)
+    return (
+        f"**{missed} of {len(verdict.bars)} bars missed.**"
+        if missed
+        else f"**All {len(verdict.bars)} bars met.**"
+    )
+
+
 def effort(verdict: Verdict) -> str:
     """Say in a sentence what was played, and how fast."""
     whole = verdict.whole
@@ -140,7 +150,7 @@ def replay_command(scenario: str, seed: int) -> str:
 def markdown(verdict: Verdict, machine: Mapping[str, str], command: str) -> str:
     """Write the whole verdict for the docs."""
     tables = [bars(verdict), final(verdict), windows(verdict), phases(verdict)]
-    parts = [_verdict_line(verdict), effort(verdict), *map(markdown_table, tables)]
+    parts = [verdict_line(verdict), effort(verdict), *map(markdown_table, tables)]
     if verdict.violations:
         parts.append(markdown_table(violations(verdict, len(verdict.violations))))
     measured = ", ".join(f"{key} {value}" for key, value in machine.items())
@@ -186,15 +196,6 @@ def _without_infinity(value: Any) -> Any:  # Any: whatever JSON can hold
     if isinstance(value, dict):
         return {key: _without_infinity(each) for key, each in value.items()}
     return None if isinstance(value, float) and math.isinf(value) else value
-
-
-def _verdict_line(verdict: Verdict) -> str:
-    missed = sum(not bar.met for bar in verdict.bars)
-    return (
-        f"**{missed} of {len(verdict.bars)} bars missed.**"
-        if missed
-        else f"**All {len(verdict.bars)} bars met.**"
-    )
 
 
 def _all(verdict: Verdict) -> Iterator[Group]:

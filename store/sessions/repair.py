@@ -181,9 +181,9 @@ def _mended(sessions: Sessions, opened: Session, before: Report) -> Report:
     with naming("set damaged files aside", sessions.places.sessions):
         for finding in tuple(found.values()):
             found[finding.file] = _put_aside(sessions, opened.id, finding)
-    return replace(
-        before, findings=tuple(found.values()), receipt=opened.receipt, problem=None, repaired=True
-    )
+    receipt = opened.receipt
+    changed = receipt.rolled_back or bool(receipt.missing) or any(each.kept for each in found.values())
+    return replace(before, findings=tuple(found.values()), receipt=receipt, problem=None, repaired=changed)
 
 
 def _put_aside(sessions: Sessions, session: str, finding: Finding) -> Finding:

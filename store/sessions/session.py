@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from store.disk import write_all
 from store.documents import Edit, applied, check, dump, encode, fit
 from store.documents.document import parse
-from store.documents.sections import HISTORIES
 from store.errors import StoreClosed, disk_error
 from store.outcomes import Corrupt, Reordered
 from store.replace import replace_file
@@ -74,7 +74,8 @@ class Session:
     Attributes:
         id: 32 hexadecimal digits.
         receipt: how it was found.
-        dropped: histories' records given up for the size budget since it was opened, by section.
+        dropped: records given up for the size budget since it was opened, by section.
+        shortened: long answers that were cut for it, by section.
     """
 
     def __init__(self, tools: Tools, recovered: Recovered, lease: Lease, about: Mapping[str, Any]) -> None:
@@ -82,7 +83,8 @@ class Session:
         receipt = recovered.receipt
         self.id = receipt.session
         self.receipt: Receipt = receipt
-        self.dropped: dict[str, int] = {}
+        self.dropped: Counter[str] = Counter()
+        self.shortened: Counter[str] = Counter()
         self._tools = tools
         self._lease = lease
         self._about = dict(about)
@@ -360,17 +362,11 @@ class Session:
     def _within_budget(self, state: State, sealed: Callable[[State], bytes]) -> bytes:
         """Give up the oldest history until the session fits; work stays, whatever its size."""
         trimmed = fit(state, lambda document: len(sealed(document)) <= self._tools.limits.snapshot_bytes)
-        if trimmed.dropped:
-            gone = {section: _ids(state, section) - _ids(trimmed.state, section) for section in HISTORIES}
-            with self._lock:
-                self._awake = {
-                    section: [each for each in value if each.get("id") not in gone[section]]
-                    if section in gone
-                    else value
-                    for section, value in self._wake().items()
-                }
-            for section, count in trimmed.dropped.items():
-                self.dropped[section] = self.dropped.get(section, 0) + count
+        with self._lock:
+            if self._awake is state:  # or else the next snapshot is trimmed likewise
+                self._awake = trimmed.state
+        self.dropped.update(trimmed.dropped)
+        self.shortened.update(trimmed.shortened)
         return sealed(trimmed.state)
 
     def prune(self, recovery: Callable[[], Recovery]) -> None:
@@ -411,7 +407,3 @@ class Session:
     def _check_open(self) -> None:
         if not self._lease.held:
             raise StoreClosed("use the session", self._tools.places.sessions)
-
-
-def _ids(state: State, section: str) -> set[Any]:
-    return {each.get("id") for each in state.get(section, ())}

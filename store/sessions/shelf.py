@@ -158,7 +158,7 @@ class Sessions:
             Busy: another process has it open.
             SessionError, DiskError: as `open`.
         """
-        lease = self._lease(session)
+        lease = self.lease(session)
         try:
             if self.recovery(session).newest:  # a second first generation would take the first one's name
                 return self._opened(session, lease, None, 0, accept=False)
@@ -191,7 +191,7 @@ class Sessions:
             SessionError: it cannot be used; says why.
             DiskError: the disk refused.
         """
-        lease = self._lease(session)
+        lease = self.lease(session)
         try:
             return self._opened(session, lease, generation, acknowledged, accept=accept_rollback)
         except BaseException:
@@ -258,7 +258,7 @@ class Sessions:
         state = {**found.state, "session": fresh}
         revision = found.receipt.revision
         about = {**_lasting(found.about), "fork_of": session}
-        lease = self._lease(fresh)
+        lease = self.lease(fresh)
         try:
             identity = FileIdentity(Kind.SNAPSHOT, fresh, BASE_GENERATION, self._tools.entropy(16).hex())
             base = {**about, "revision": revision, "at": self._wall()}
@@ -282,7 +282,7 @@ class Sessions:
             if info.fork_of != opened.id or base.suffix is not Suffix.SNAPSHOT:
                 continue
             with suppress(StoreError):  # one that cannot be read now stays, and is tried at the next opening
-                lease = self._lease(info.session)
+                lease = self.lease(info.session)
                 try:
                     self._merge_copy(opened, info.session)
                     merged.append(info.session)
@@ -312,7 +312,7 @@ class Sessions:
             Busy: another process has it open.
             DiskError: the disk refused.
         """
-        lease = self._lease(session)
+        lease = self.lease(session)
         try:
             self._put_away(session)
         finally:
@@ -320,7 +320,7 @@ class Sessions:
 
     def unarchive(self, session: str) -> None:
         """Bring a session back; raises as `archive`."""
-        lease = self._lease(session)
+        lease = self.lease(session)
         try:
             self._move(session, self.places.archive, self.places.sessions)
         finally:
@@ -362,15 +362,12 @@ class Sessions:
         return self.keychain.key(key_id)
 
     def lease(self, session: str) -> Lease:
-        """Take the right to write a session, for upkeep that is no editing.
+        """Take the right to write a session; for upkeep that is no editing, too.
 
         Raises:
             Busy: another process has it open.
             DiskError: the disk refused.
         """
-        return self._lease(session)
-
-    def _lease(self, session: str) -> Lease:
         if not is_session_id(session):
             raise Corrupt("open the session", None, f"{session!r} is no session's id (32 hexadecimal digits)")
         with naming("open the session", self.places.sessions):

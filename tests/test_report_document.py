@@ -1,0 +1,113 @@
+"""The tables of the pages: written by a command, never by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from simulations.campaign import regressions
+from simulations.campaign.journal import Journal, Plan
+from simulations.report import document
+from simulations.report.commands import register
+from simulations.results import Recovery, Run
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = (document.PAGE, document.FRONT)
+
+app = typer.Typer()
+register(app)
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["docs", *arguments])
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Our own pages, to be written to."""
+    (tmp_path / "docs").mkdir()
+    for page in PAGES:
+        (tmp_path / page).write_text((ROOT / page).read_text(encoding="utf-8"), encoding="utf-8")
+    return tmp_path
+
+
+def block(page: Path, name: str) -> str:
+    text = page.read_text(encoding="utf-8")
+    return text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0]
+
+
+def campaign(directory: Path, planned: int = 1000) -> Path:
+    good = Recovery(0, 1.0, 0.02, final=True, broken_s=0.5)
+    runs = [Run("S1", seed, "d", 20.0, recoveries=(good,), took_s=0.05) for seed in range(1000)]
+    with Journal.begin(directory, Plan(planned, 7, code="c0de")) as journal:
+        journal.append(runs)
+    return directory
+
+
+def test_our_own_pages_say_what_the_code_says() -> None:
+    """Laws, kept failures and the timeline: whoever changes one runs `python -m simulations docs`."""
+    result = call("--root", str(ROOT), "--check")
+    assert result.exit_code == 0, result.output
+    assert all(entry.story in block(ROOT / document.PAGE, "bugs") for entry in regressions.load())
+
+
+def test_a_page_that_differs_is_told_and_left(checkout: Path) -> None:
+    """With --check nothing is written; without it the page is as it was."""
+    page = checkout / document.PAGE
+    before = page.read_text(encoding="utf-8")
+    page.write_text(before.replace("law 11, ", "law 12, "), encoding="utf-8")
+    result = call("--root", str(checkout), "--check")
+    assert result.exit_code == 1
+    assert "simulations.md differs" in result.output
+    assert call("--root", str(checkout)).exit_code == 0
+    assert page.read_text(encoding="utf-8") == before
+
+
+def test_what_was_measured_is_written_where_it_belongs(checkout: Path) -> None:
+    """The verdict into both pages, with its command; the other blocks stay as they were."""
+    page = checkout / document.PAGE
+    kept = block(page, "race")
+    real = checkout / "real.jsonl"
+    real.write_text(
+        json.dumps({"scenario": "S1", "turn": 0, "client": "resilience", "recovery_ms": 30.0}) + "\n"
+    )
+    mutants = checkout / "mutants.md"
+    mutants.write_text("1 of 1 faults caught.\n")
+    directory = campaign(checkout / "c")
+    options = ["--campaign", str(directory), "--field", str(real), "--mutants", str(mutants)]
+    assert call("--root", str(checkout), *options).exit_code == 0
+    for told in (block(page, "verdict"), block(checkout / document.FRONT, "simulated")):
+        assert "1,000 runs of 1 kinds" in told
+        assert "`python -m simulations run --scenarios 1000 --seed 7`" in told
+        assert "| laws broken | met: 0; the bar is at most 0 violations |" in told
+        assert str(checkout) not in told
+    assert "| 1.50 |" in block(page, "beside")
+    assert block(page, "mutants") == "\n1 of 1 faults caught.\n\n"
+    assert block(page, "race") == kept
+    assert (checkout / document.PICTURE).read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_a_campaign_that_was_not_played_to_its_end_says_so(checkout: Path) -> None:
+    """What was meant to be played proves nothing."""
+    directory = campaign(checkout / "c", planned=100_000)
+    assert call("--root", str(checkout), "--campaign", str(directory)).exit_code == 0
+    told = block(checkout / document.FRONT, "simulated")
+    assert "`python -m simulations run --scenarios 100000 --seed 7`, ended after 1,000 runs,\n" in told
+
+
+def test_a_page_without_the_block_is_refused(checkout: Path) -> None:
+    """Not written half."""
+    page = checkout / document.PAGE
+    page.write_text(page.read_text(encoding="utf-8").replace("<!-- /laws -->", ""), encoding="utf-8")
+    result = call("--root", str(checkout))
+    assert result.exit_code == 2
+    assert "laws" in result.output
+
+
+def test_real_outcomes_stand_beside_a_campaign(tmp_path: Path) -> None:
+    """Alone they have nothing to stand beside."""
+    assert call("--root", str(tmp_path), "--field", "real.jsonl").exit_code == 2
