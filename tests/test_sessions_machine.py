@@ -103,7 +103,9 @@ class Life(RuleBasedStateMachine):
         if receipt.merged or copied:
             texts = {each["code"] for each in state["workspaces"].values()}
             assert not receipt.merged or self.damaged or self.texts <= texts
-            assert receipt.merged or self.copy is not None or self.failing
+            # One that was begun anew, because nothing true was left, is merged with when it is next opened.
+            begun_anew = receipt.generation is None
+            assert receipt.merged or self.copy is not None or self.failing or begun_anew
         elif receipt.revision:
             assert dump(state) in self.history[receipt.revision], receipt
         self._note(self.session)
