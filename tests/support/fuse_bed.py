@@ -18,8 +18,9 @@ from itertools import count
 from pathlib import Path
 
 from confinement import die_with_parent, own_mounts
-from forgetful import LEFTOVERS, Forgetful
+from forgetful import Forgetful
 from judging import destroyed, judge, tree
+from leftovers import LEFTOVERS
 from store import RealDisk, StoreError
 from workloads import WORKLOADS, Work, Workload, lives
 from wrapped_disks import LeavingOut, Sites, Wrapped
