@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 
 from resilience.limits import KEYS_RETRY_S
 from resilience.seams import Host
-from resilience.turns import Turn, Turns
+from resilience.sessions.turns import Turn, Turns
 from store.disk import Disk, RealDisk
 from store.errors import StoreError, disk_error
 from store.keys import Keychain, KeyState, Protection, VaultError
