@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -59,8 +60,10 @@ class SessionWorkload:
     precious = frozenset({"sessions"})
     rests = True
     unsynced = frozenset({f"{SID}.lease", "keys.lease"})
-    canaries = (CANARY,)
-    needless: dict[str, str] = {}  # noqa: RUF012 -- as the protocol has it
+    gaps = False
+    shared = False
+    canaries: tuple[bytes, ...] = (CANARY,)
+    needless: Mapping[str, str] = {}
 
     def __init__(self) -> None:
         self._expected: list[State] = [new_document(SID, IMAGE, ENDPOINT, 1000.0)]
