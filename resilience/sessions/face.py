@@ -59,17 +59,17 @@ class SessionFace:
 
     @property
     def revision(self) -> int:
-        """How many edits lead to the document."""
+        """Grows with every edit; the journal knows it, too."""
         return self._kept.revision
 
     @property
     def saved_revision(self) -> int:
-        """How many of them survive a power cut."""
+        """The revision that survives a power cut."""
         return self._kept.saved
 
     @property
     def durable(self) -> bool:
-        """Whether all of them do, evaluations we recorded included."""
+        """Whether everything does, evaluations we recorded included."""
         return self._kept.durable
 
     @property
