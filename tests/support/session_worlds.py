@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from crash_states import DATA, EMPTY, HOME, RecordingDisk
-from session_crashes import CANARY, COPY, World, restore_keys
+from session_crashes import CANARY, COPY, SESSION_FILES, World, restore_keys
 from shelves import SID
 from simulations.virtual.medium import Medium
 from store.credentials import Credentials, Token
@@ -333,6 +333,7 @@ def half_archived() -> World:
         files[away / old.name] = files[old]
     del files[file_of(2, Suffix.SNAPSHOT)]
     world = World(RecordingDisk(Medium(files, medium.dirs | {away})), history=before.history)
+    world.precious = tuple(data for path, data in files.items() if path.suffix in SESSION_FILES)
     world.promised(saved=before.promise.saved)
     return world
 
