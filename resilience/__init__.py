@@ -69,10 +69,10 @@ if TYPE_CHECKING:
     from resilience.blocking import BlockingImage, BlockingSession, BlockingSupervisor
     from resilience.change import Change
     from resilience.image import Image
-    from resilience.kept import Standing
-    from resilience.keyholder import Keys
     from resilience.network.snapshot import Path
-    from resilience.session_face import SessionFace
+    from resilience.sessions.face import SessionFace
+    from resilience.sessions.kept import Standing
+    from resilience.sessions.keyholder import Keys
     from resilience.supervisor import Supervisor
     from resilience.wire import Reply
     from store.documents import Append, BadEdit, Drop, Patch, Put, SessionDocument
@@ -106,7 +106,7 @@ _LAZY = {
     "Image": "resilience.image",
     "KeyChoiceRefused": "store.keys",
     "KeyState": "store.keys",
-    "Keys": "resilience.keyholder",
+    "Keys": "resilience.sessions.keyholder",
     "LockedKey": "store.outcomes",
     "MissingKey": "store.outcomes",
     "Outcome": "store.outcomes",
@@ -120,8 +120,8 @@ _LAZY = {
     "RolledBack": "store.outcomes",
     "SessionDocument": "store.documents",
     "SessionError": "store.outcomes",
-    "SessionFace": "resilience.session_face",
-    "Standing": "resilience.kept",
+    "SessionFace": "resilience.sessions.face",
+    "Standing": "resilience.sessions.kept",
     "StoreError": "store.errors",
     "Supervisor": "resilience.supervisor",
     "TooNew": "store.outcomes",

@@ -18,11 +18,11 @@ from machines import Policy, Reason, State
 from resilience.change import Change
 from resilience.errors import UsageError
 from resilience.image import Image
-from resilience.kept import Standing
-from resilience.keyholder import Keys
 from resilience.limits import DEFAULT_TIMEOUT_S, MAX_SUBSCRIBER_BACKLOG, TAKE_OVER_TIMEOUT_S
 from resilience.network.snapshot import Path
-from resilience.session_face import SessionFace
+from resilience.sessions.face import SessionFace
+from resilience.sessions.kept import Standing
+from resilience.sessions.keyholder import Keys
 from resilience.supervisor import Supervisor
 from resilience.wire import Reply
 from store.documents import Edit

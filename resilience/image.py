@@ -11,11 +11,11 @@ from resilience.change import Change
 from resilience.core import ImageCore
 from resilience.errors import ResilienceError, UsageError
 from resilience.exchange import Asked, Settle
-from resilience.keeper import Keeper
 from resilience.limits import DEFAULT_TIMEOUT_S, MAX_SUBSCRIBER_BACKLOG, MAX_TIMEOUT_S
 from resilience.network.snapshot import Path
-from resilience.remembering import Record, evaluated, nothing
-from resilience.session_face import SessionFace
+from resilience.sessions.face import SessionFace
+from resilience.sessions.keeper import Keeper
+from resilience.sessions.remembering import Record, evaluated, nothing
 from resilience.wire import Kind, Reply
 from store.documents import Edit
 

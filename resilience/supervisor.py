@@ -15,10 +15,10 @@ from resilience.core import ImageCore
 from resilience.endpoint import parse_endpoint
 from resilience.errors import UsageError
 from resilience.image import Image
-from resilience.keeper import Keeper
-from resilience.keyholder import Keys
 from resilience.recorder import Recorder
 from resilience.seams import Host
+from resilience.sessions.keeper import Keeper
+from resilience.sessions.keyholder import Keys
 from resilience.world import SharedWorld
 from store import History, StoreError, default_data_dir
 from store.keys import Protection

@@ -9,13 +9,13 @@ from machines import Cause
 from machines import events as e
 from machines.policy import CROWD
 from resilience.core import ImageCore
-from resilience.keeper import Keeper
 from resilience.limits import PATH_PROVEN_GAP_S, TICKS_PER_SECOND
 from resilience.names import Names
 from resilience.network.monitor import NetworkMonitor
 from resilience.network.snapshot import Delta, Path, Snapshot
 from resilience.recorder import Recorder
 from resilience.seams import Host, Link, LinkCallbacks, ScoutParty
+from resilience.sessions.keeper import Keeper
 from store import TransitionRecord
 
 _CAUSE_OF = {e.Scouting.REFUSED: Cause.REFUSED, e.Scouting.NO_ROUTE: Cause.NO_ROUTE}

@@ -933,3 +933,14 @@ def test_an_image_that_does_not_answer_a_ping_is_not_called_busy() -> None:
     assert (rig.state, rig.reason) == (State.CONNECTED, Reason.NOT_ANSWERING)
     rig.feed(Answered(1, Identity("ours", 103.0)), InFlight(1, busy=False))
     assert rig.reason is Reason.ANSWERED
+
+
+@pytest.mark.parametrize("reason", [Reason.BUSY, Reason.NOT_ANSWERING])
+def test_an_edit_does_not_hide_that_the_image_is_busy(reason: Reason) -> None:
+    """Law 3: Modified and Connected again, and busy all the while."""
+    rig = connected()
+    rig.connection.reason = reason
+    rig.ask(Ask.EDITED)
+    assert (rig.state, rig.reason) == (State.MODIFIED, reason)
+    rig.ask(Ask.SAVED)
+    assert (rig.state, rig.reason) == (State.CONNECTED, reason)

@@ -11,7 +11,7 @@ from desks import GENEROUS_S, RefusingDisk, desk, reached, standin, until
 from resilience import NotDurable, Put, State
 from resilience.host import OwnHost
 from resilience.limits import CLOSE_SESSIONS_S
-from resilience.turns import Turn, Turns
+from resilience.sessions.turns import Turn, Turns
 
 
 class HangingDisk(RefusingDisk):

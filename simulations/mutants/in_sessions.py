@@ -6,11 +6,11 @@ from simulations.mutants.planting import Area, Mutant
 
 CONNECTION = "machines/connection.py"
 CORE = "resilience/core.py"
-KEEPER = "resilience/keeper.py"
+KEEPER = "resilience/sessions/keeper.py"
 LIMITS = "resilience/limits.py"
 RECOVERY = "store/sessions/recovery.py"
 REPLACE = "store/replace.py"
-SAVER = "resilience/saver.py"
+SAVER = "resilience/sessions/saver.py"
 SESSION = "store/sessions/session.py"
 
 MUTANTS: tuple[Mutant, ...] = (

@@ -15,7 +15,7 @@ from resilience.errors import (
     ResilienceError,
     UsageError,
 )
-from resilience.kept import Standing
+from resilience.sessions.kept import Standing
 from simulations.check.secrecy import CANARY
 from simulations.trace import Entry, Kind
 from simulations.virtual.link import COMMENT

@@ -11,7 +11,7 @@ from store.documents import dump, merge, new_document
 from store.errors import StoreError, naming
 from store.outcomes import Corrupt, Outcome, RolledBack, SessionError
 from store.replace import PART, replace_file
-from store.sealed import FileIdentity, Kind, peek, seal_snapshot
+from store.sealed import FileIdentity, Kind, seal_snapshot
 from store.sessions.archive import belongs, move
 from store.sessions.info import SessionInfo, described
 from store.sessions.lease import Lease, Owner, read_owner
@@ -104,15 +104,6 @@ class Sessions:
     def info(self, session: str) -> SessionInfo | None:
         """Return what can be told of one session; None if there is none of that id."""
         return next((each for each in self.listing() if each.session == session), None)
-
-    def key_ids(self) -> set[str]:
-        """Return the ids of every key that any file here names."""
-        named: set[str] = set()
-        for directory in (self.places.sessions, self.places.archive):
-            for name in self._names(directory):
-                if parse(name) and (header := peek(self._head(directory / name))):
-                    named.update(wrap.key for wrap in header.wraps)
-        return named
 
     def owner(self, session: str) -> Owner | None:
         """Return who says it has the session open, or had it last."""

@@ -14,12 +14,13 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 from confinement import die_with_parent, own_mounts
-from forgetful import LEFTOVERS, Forgetful
+from forgetful import Forgetful
 from judging import destroyed, judge, tree
+from leftovers import LEFTOVERS
 from store import RealDisk, StoreError
 from workloads import WORKLOADS, Work, Workload, lives
 from wrapped_disks import LeavingOut, Sites, Wrapped
@@ -191,6 +192,7 @@ def main() -> None:
     parser.add_argument("--mixes", type=int, default=2, help="leftovers with a toss for each file and name")
     parser.add_argument("--recoveries", type=int, default=0, help="of which media; 1: all, 0: none")
     parser.add_argument("--leave-out", default="", help="see wrapped_disks.LeavingOut")
+    parser.add_argument("--until-caught", action="store_true", help="stop at the first fault")
     options = parser.parse_args()
     own_mounts()
     with Forgetful(options.place) as disk:
@@ -206,7 +208,8 @@ def main() -> None:
             return
         leftovers = [*LEFTOVERS, *(f"mixed {seed}" for seed in range(options.mixes))]
         again = ["nothing unsynced", "half of it"]
-        faults = Counter(bed.faults(leftovers, again, options.recoveries))
+        told = bed.faults(leftovers, again, options.recoveries)
+        faults = Counter(islice(told, 1) if options.until_caught else told)
         report = {"cuts": bed.cuts, "media": bed.media, "faults": dict(faults.most_common(5))}
         print(json.dumps(report))  # noqa: T201 -- the report
 

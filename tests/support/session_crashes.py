@@ -23,6 +23,7 @@ from store.keys import Keychain, Protection, keyfile
 from store.keys.passphrase import Cost
 from store.outcomes import Corrupt, SessionError, WrongKey
 from store.sessions import Session, SessionLimits, Sessions
+from store.sessions.inventory import key_ids
 from vaults import MemoryVault
 
 CANARY = "CANARY-4f1d"
@@ -198,7 +199,7 @@ def process(
         DATA, disk, keychain, owner=OWNER, wall=lambda: 1000.0, entropy=dice.randbytes, limits=LIMITS
     )
     if keychain.protection is None:
-        keychain.choose(protection, passphrase, named_elsewhere=sessions.key_ids())
+        keychain.choose(protection, passphrase, named_elsewhere=key_ids(sessions))
     keychain.unlock(passphrase)
     return sessions
 

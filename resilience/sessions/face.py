@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from resilience.errors import UsageError
-from resilience.kept import Kept, Standing
 from resilience.limits import MAX_TIMEOUT_S, TAKE_OVER_TIMEOUT_S
+from resilience.sessions.kept import Kept, Standing
 from store.documents import copied
 
 if TYPE_CHECKING:
     from resilience.core import ImageCore
-    from resilience.keeper import Keeper
+    from resilience.sessions.keeper import Keeper
     from store.documents import SessionDocument
     from store.sessions import Receipt
 

@@ -12,12 +12,13 @@ from pathlib import Path as FilePath
 
 from resilience.limits import KEYS_RETRY_S
 from resilience.seams import Host
-from resilience.turns import Turn, Turns
+from resilience.sessions.turns import Turn, Turns
 from store.disk import Disk, RealDisk
 from store.errors import StoreError, disk_error
 from store.keys import Keychain, KeyState, Protection, VaultError
 from store.outcomes import Busy
 from store.sessions import Sessions
+from store.sessions.inventory import key_ids
 from store.sessions.names import parse
 
 CHOICES = (
@@ -193,7 +194,7 @@ class Keyholder:
         return self._chain
 
     def _named(self) -> set[str]:
-        return self.sessions.key_ids() if self.sessions is not None else set()
+        return key_ids(self.sessions) if self.sessions is not None else set()
 
     def _prepare(self, *, at_start: bool) -> None:
         """Unlock the keys there are, or choose a protection if that was asked for or goes without asking."""

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from machines.events import Ask, Asked
 from resilience.errors import NotDurable
-from resilience.handover import Handover
-from resilience.kept import Kept, Standing
 from resilience.limits import (
     CLOSE_SESSIONS_S,
     RESTORE_PATIENCE_S,
 )
+from resilience.sessions.handover import Handover
+from resilience.sessions.kept import Kept, Standing
 from store.outcomes import LockedKey, MissingKey, WrongKey
 
 if TYPE_CHECKING:

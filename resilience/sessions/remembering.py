@@ -14,7 +14,7 @@ from store.errors import StoreError
 if TYPE_CHECKING:
     from resilience.core import ImageCore
     from resilience.exchange import Asked
-    from resilience.keeper import Keeper
+    from resilience.sessions.keeper import Keeper
 
 
 class Record(Protocol):

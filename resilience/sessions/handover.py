@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 from machines.events import Ask, Asked
 from resilience.errors import NotDurable
-from resilience.kept import Kept, Standing
 from resilience.limits import (
     TAKE_OVER_LOOK_S,
     WISHES_S,
 )
-from resilience.opening import (
+from resilience.sessions.kept import Kept, Standing
+from resilience.sessions.opening import (
     give_away,
     put_away,
     take,
     wished_for,
 )
-from resilience.reading import Reading
-from resilience.turns import Turn
+from resilience.sessions.reading import Reading
+from resilience.sessions.turns import Turn
 from store.outcomes import Busy, LockedKey, MissingKey, WrongKey
 
 if TYPE_CHECKING:

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 from machines import State
 from machines.events import Ask, SessionUnreadable
-from resilience.keeping import Keeping
-from resilience.kept import Kept, Standing
 from resilience.limits import (
     REREAD_S,
     RESTORE_PATIENCE_S,
 )
-from resilience.opening import (
+from resilience.sessions.keeping import Keeping
+from resilience.sessions.kept import Kept, Standing
+from resilience.sessions.opening import (
     Found,
     Wanted,
     in_words,
     missing,
     open_session,
 )
-from resilience.turns import Turn
+from resilience.sessions.turns import Turn
 from store.outcomes import Busy, LockedKey, MissingKey, WrongKey
 
 if TYPE_CHECKING:

@@ -10,16 +10,16 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from resilience.errors import NotDurable
-from resilience.kept import Kept
-from resilience.keyholder import CHOICES, Keyholder
 from resilience.limits import (
     JOURNAL_PATIENCE_S,
 )
-from resilience.opening import (
+from resilience.sessions.kept import Kept
+from resilience.sessions.keyholder import CHOICES, Keyholder
+from resilience.sessions.opening import (
     close_session,
 )
-from resilience.saver import Saver
-from resilience.turns import Turn, Turns
+from resilience.sessions.saver import Saver
+from resilience.sessions.turns import Turn, Turns
 from store.keys import KeyState, Protection
 from store.outcomes import LockedKey, MissingKey, WrongKey
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from machines.events import Ask, Asked
 from resilience.errors import NotDurable
 from resilience.limits import SAVE_DELAY_S, SESSION_RETRY_S, WRITE_DELAY_S
-from resilience.turns import Turn, Turns
+from resilience.sessions.turns import Turn, Turns
 
 if TYPE_CHECKING:
-    from resilience.kept import Kept
+    from resilience.sessions.kept import Kept
     from store.sessions import Session
 
 
