@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from random import Random
 
@@ -129,6 +129,9 @@ class Life(RuleBasedStateMachine):
         except Corrupt:
             assert self.damaged
             repair(sessions, SID)
+            with suppress(StoreError):  # of a backup that was brought back a copy may have been merged into
+                found = sessions.read(SID)
+                self.history.setdefault(found.receipt.revision, set()).add(dump(found.state))
             self.saved = self.floor = 0
             return None
 

@@ -38,10 +38,14 @@ def move(
     directories.make(target)
     directories.sync_names()
     there = directories.disk.listing(target)
-    for name in sorted(names, key=_by_generation, reverse=newest_first):
-        if name in there:  # somebody put it there by hand; neither may go
+    ordered = sorted(names, key=_by_generation, reverse=newest_first)
+    # Somebody put it there by hand, or a power cut left both names; neither may go. Before all else, because
+    # it syncs the source, which must not forget a name that the target does not know for certain.
+    for name in ordered:
+        if name in there:
             directories.set_aside(source / name)
-        else:
+    for name in ordered:
+        if name not in there:
             directories.disk.rename(source / name, target / name)
     directories.disk.sync_dir(target)
     directories.disk.sync_dir(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 
 from shelves import SID, begun, code, shelf
 from store.directories import Directories
@@ -60,10 +61,10 @@ class SessionWorkload:
     precious = frozenset({"sessions"})
     rests = True
     unsynced = frozenset({f"{SID}.lease", "keys.lease"})
+    canaries: tuple[bytes, ...] = (CANARY,)
     gaps = False
     shared = False
-    canaries: tuple[bytes, ...] = (CANARY,)
-    needless: Mapping[str, str] = {}
+    needless: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self) -> None:
         self._expected: list[State] = [new_document(SID, IMAGE, ENDPOINT, 1000.0)]

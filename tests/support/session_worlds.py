@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from crash_states import DATA, EMPTY, HOME, RecordingDisk
-from session_crashes import CANARY, COPY, World, restore_keys
+from session_crashes import CANARY, COPY, SESSION_FILES, World, restore_keys
 from shelves import SID
 from simulations.virtual.medium import Medium
 from store.credentials import Credentials, Token
@@ -18,7 +18,7 @@ from store.keys import Protection
 from store.replace import replace_file
 from store.sealed import FileIdentity, Kind, seal_snapshot
 from store.sessions.cleaning import carry_out, plan
-from store.sessions.names import Suffix
+from store.sessions.names import Places, Suffix
 from store.sessions.repair import repair
 from store.sessions.rotating import rotate
 from wrapped_disks import Wrapped
@@ -324,6 +324,32 @@ def began_in_format_0() -> World:
     return world
 
 
+def half_archived() -> World:
+    """Return a world whose session was on its way to the archive; one file has its old and its new name."""
+    before = worked_on(3)
+    medium = before.disk.medium()
+    files, away = dict(medium.files), DATA / "archive"
+    for old in (file_of(1, Suffix.EDITS), file_of(2, Suffix.SNAPSHOT)):
+        files[away / old.name] = files[old]
+    del files[file_of(2, Suffix.SNAPSHOT)]
+    world = World(RecordingDisk(Medium(files, medium.dirs | {away})), history=before.history)
+    world.precious = tuple(data for path, data in files.items() if path.suffix in SESSION_FILES)
+    world.promised(saved=before.promise.saved)
+    return world
+
+
+def file_of(generation: int, suffix: Suffix) -> Path:
+    """Return the path of a file of the session."""
+    return Places(DATA).file(SID, generation, suffix)
+
+
+def brought_back(world: World) -> None:
+    """Whoever opens it brings all of it back."""
+    session = world.process().open(SID)
+    world.type(session, "after")
+    world.save(session)
+
+
 def empty(protection: Protection = Protection.INSECURE, start: Medium = EMPTY) -> Callable[[], World]:
     """Return what makes a world with nothing in it."""
     return lambda: World(RecordingDisk(start), protection)
@@ -339,6 +365,7 @@ WORLDS: dict[str, tuple[Callable[[], World], Callable[[World], None]]] = {
     "generations": (empty(), generations),
     "private copy": (empty(), private_copy),
     "archive": (empty(), archive),
+    "half archived": (half_archived, brought_back),
     "damaged snapshot": (begun_with({"3.session": flipped}), damaged_snapshot),
     "torn log": (begun_with({"3.edits": lambda data: data[:-7]}), torn_log),
     "torn log, torn again": (begun_with({"3.edits": lambda data: data[:-7]}), torn_log_torn_again),
