@@ -77,6 +77,10 @@ PATH_PROVEN_GAP_S = 0.5
 JOURNAL_RETRY_S = 2.0
 """After a failed commit the disk is tried again this much later."""
 
+OPEN_JOURNAL_S = 5.0
+"""Opening the journal takes five syncs at most: a disk that needs a second for each is slow. One that takes
+longer must not use up the 10 s an image has to be back in; that life's transitions are not durable then."""
+
 JOURNAL_PATIENCE_S = 1.0
 """A disk that takes longer (a sync takes 0.1 to 30 ms, a spun-down disk some seconds) hangs: what it was to
 keep is told as not durable, because a host that is told nothing shows a state that has long passed."""

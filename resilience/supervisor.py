@@ -15,6 +15,7 @@ from resilience.core import ImageCore
 from resilience.endpoint import parse_endpoint
 from resilience.errors import UsageError
 from resilience.image import Image
+from resilience.limits import OPEN_JOURNAL_S
 from resilience.recorder import Recorder
 from resilience.seams import Host
 from resilience.sessions.keeper import Keeper
@@ -77,13 +78,9 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         host = self._host = self._make_host(loop)
-        trouble: str | None = None
-        try:
-            self._history = await host.off_loop(lambda: History.open(self._data_dir, disk=host.disk))
-        except StoreError as problem:
-            trouble = str(problem)
+        trouble = await self._open_history(host)
+        if trouble is not None:
             self._on_notice(f"not durable: {trouble}")
-            self._history = await host.off_loop(lambda: self._read_only(host))
         writable = self._history if trouble is None else None
         self._recorder = Recorder(writable, loop, host, self._trouble_changed, trouble)
         self._keeper = Keeper(
@@ -100,6 +97,20 @@ class Supervisor:
         self._world = SharedWorld(loop, host, self._recorder, self._keeper)
         self._world.start()
         return self
+
+    async def _open_history(self, host: Host) -> str | None:
+        """Read the journal; return why it cannot be written. A disk that hangs keeps nobody from dialling."""
+        opening = host.off_loop(lambda: History.open(self._data_dir, disk=host.disk))
+        await asyncio.wait({opening}, timeout=OPEN_JOURNAL_S)
+        if not opening.done():
+            opening.add_done_callback(lambda late: _let_go(host, late))
+            return f"the disk has not answered for {OPEN_JOURNAL_S:g} s"
+        try:
+            self._history = opening.result()
+        except StoreError as problem:
+            self._history = await host.off_loop(lambda: self._read_only(host))
+            return str(problem)
+        return None
 
     def _read_only(self, host: Host) -> History | None:
         """What cannot be written may still be read: the last sessions are found all the same."""
@@ -224,3 +235,9 @@ class Supervisor:
 
     def _trouble_changed(self, trouble: str | None) -> None:
         self._on_notice("durable again: the disk works" if trouble is None else f"not durable: {trouble}")
+
+
+def _let_go(host: Host, late: asyncio.Future[History]) -> None:
+    """The disk answered when nobody waited any more."""
+    if not late.cancelled() and late.exception() is None:
+        host.off_loop(late.result().close)

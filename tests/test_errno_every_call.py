@@ -28,6 +28,9 @@ from wrapped_disks import Wrapped
 HOME = Path("/disk/user")
 DATA = HOME / "data"
 EMPTY = Medium(dirs=frozenset({HOME}))
+APPENDED = (".journal", ".edits")
+"""Files that a killed writer may leave with half a record; others are replaced as a whole."""
+
 BEFORE = 4
 STEPS = 9
 MORE = 3
@@ -50,9 +53,7 @@ def begun(workload: Workload) -> Medium:
         work.step()
     disk.memory.kill()
     medium = disk.certain()
-    torn = {
-        path: data + b"torn" for path, data in medium.files.items() if path.parent.name in workload.precious
-    }
+    torn = {path: data + b"torn" for path, data in medium.files.items() if path.suffix in APPENDED}
     return Medium({**medium.files, **torn}, medium.dirs)
 
 

@@ -5,6 +5,7 @@ import math
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -17,12 +18,14 @@ from machines.liveness import UPTIME_SLACK_S
 from resilience import Image, Reason, Refused, State, Supervisor, Trigger
 from resilience.change import Change
 from resilience.demo.relay import DROP, PASS, RESET, Fault, Relay
+from resilience.host import OwnHost
 from resilience.limits import MAX_SUBSCRIBER_BACKLOG
 from resilience.standin.image import Image as Standin
 from resilience.standin.serve import Bell, ImageServer, running
 from simulations.hostile import Kind as Hostile
 from simulations.hostile import peer
 from store import History
+from store.disk import Disk, RealDisk
 
 ROOT = Path(__file__).resolve().parent.parent
 GENEROUS_S = 10.0
@@ -310,6 +313,48 @@ def test_a_directory_that_cannot_be_used_stops_nothing(tmp_path: Path, place: st
 
 
 # -- sessions ------------------------------------------------------------------------------------
+
+
+class HangingDisk(RealDisk):
+    """Answers nothing before it is told to."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+
+    def listing(self, path: Path) -> dict[str, int]:
+        self.answers.wait(GENEROUS_S)
+        return super().listing(path)
+
+
+class HangingHost(OwnHost):
+    """This machine, with such a disk."""
+
+    hanging = HangingDisk()
+
+    @property
+    def disk(self) -> Disk:
+        return self.hanging
+
+
+def test_a_disk_that_hangs_at_the_start_keeps_nobody_from_dialling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law 14: it is told, and the image is connected all the same; what opens late is let go."""
+    monkeypatch.setattr("resilience.supervisor.OPEN_JOURNAL_S", 0.1)
+    notices: list[str] = []
+
+    async def main() -> None:
+        async with Supervisor(tmp_path, on_notice=notices.append, host=HangingHost) as supervisor:
+            with standin() as endpoint:
+                image = await supervisor.connect(endpoint)
+                await image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
+                assert (await image.evaluate("3 + 4")).result == "7"
+            HangingHost.hanging.answers.set()
+
+    asyncio.run(main())
+    assert "the disk has not answered" in notices[0]
+    with History.open(tmp_path) as history:  # nobody holds it any more
+        assert history.sessions() == []
 
 
 def test_a_session_is_found_again_by_the_next_process(tmp_path: Path) -> None:
