@@ -105,14 +105,14 @@ class Keeping(ABC):
             self._notice(f"sessions are not durable: {trouble}" if trouble else "sessions are durable again")
 
     def _tell_of_keys(self, kept: Kept) -> None:
-        """Once for all images: work stays in memory, and what to do about it."""
+        """Once for all images: work stays in memory, and what to do about it. Our own records are no work."""
         keys = self.keyholder.keys
         if self._read_only:  # that the directory cannot be written is told already
             return
         if (
             self.keyholder.busy
             or keys.state is KeyState.READY
-            or not (kept.touched or kept.id in self.keyholder.stored)
+            or not (kept.worked or kept.id in self.keyholder.stored)
         ):
             return
         advice = {
