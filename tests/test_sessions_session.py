@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from shelves import ENDPOINT, IMAGE, OTHER, SID, begun, code, evaluated, shelf, typed
+from simulations.sample_session import full_document
 from store.disk import RealDisk
 from store.documents import BadEdit, Put
 from store.errors import StoreClosed
@@ -259,3 +260,24 @@ def test_compacting_leaves_nothing_to_replay_and_the_session_open(tmp_path: Path
     session.close(compact=False)
     found = shelf(tmp_path).read(SID)
     assert (code(found.state), found.receipt.replayed) == ("last", 1)
+
+
+def test_a_session_takes_less_than_a_megabyte_whatever_happens_to_it(tmp_path: Path) -> None:
+    """A document of 1 MB gives up history until its generations, their logs and a backup fit; code stays."""
+    sessions = shelf(tmp_path)
+    session = begun(sessions)
+    document = {**full_document(1_000_000, 3), "session": SID}
+    session.become(document)
+    dice = Random(5)
+    for number in range(12):
+        session.edit(evaluated(number, dice.randbytes(20_000).hex()))
+        session.save()
+        sessions.prune(session)
+    assert session.dropped
+    assert session.state["workspaces"] == document["workspaces"]
+    session.close()
+    sessions.prune(sessions.open(SID))
+    files = [path for path in (tmp_path / "sessions").iterdir() if path.suffix in (".session", ".edits")]
+    assert len([path for path in files if path.suffix == ".session"]) == SessionLimits().kept
+    newest = max(path.stat().st_size for path in files)  # what an upgrade would keep beside them
+    assert sum(path.stat().st_size for path in files) + newest < 1_000_000
