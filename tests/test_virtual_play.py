@@ -160,6 +160,9 @@ def test_work_typed_while_the_keyring_is_locked_is_joined_and_saved() -> None:
         saved = [e.t for e in trace.of(Kind.TOLD) if e.data["trigger"] == "saved" and started < e.t < killed]
         assert saved, "what was typed is on the medium in the end"
         assert min(saved) > opened, "and nothing was before the keyring opened"
+        unsaved_at = next(entry.t for entry in trace.of(Kind.EDITED) if entry.t > started) + 0.25
+        looks = [e.data["state"] for e in trace.of(Kind.STANDS) if unsaved_at < e.t < min(saved)]
+        assert "Connected" not in looks, "while it may be lost that is said"
         assert found(trace)[-1] == typed(trace, started, killed)[-1]
         assert len({entry.data["session"] for entry in trace.of(Kind.RESTORED)}) == 1
         locked_last += found(trace)[-1] == while_locked[-1]
