@@ -284,6 +284,21 @@ STORIES = (
         "0 disk fails, 1 link down, 1.7 link up, 4 link down, 4.5 link up, 8 disk works, 9 disk slow 0.4,"
         "10 link down, 11 link up, 14 image kill, 15 image start, 17 disk slow 0",
     ),
+    Story(
+        "login",
+        "keyring locked at login",
+        "The program starts before the user has opened the keyring: work is typed meanwhile, and joined with "
+        "what is stored once it opens; a kill later on finds all of it.",
+        "0 close, 0.5 keyring locks, 1 start, 9 keyring opens, 24 kill, 25 start",
+    ),
+    Story(
+        "lockout",
+        "killed while the keyring is locked",
+        "It locks in the middle of work, which goes on; whoever starts then can read nothing, and what is "
+        "typed goes with the next kill, but nothing that was saved.",
+        "0 keyring locks, 3 kill, 4 start, 8 link down, 9 kill, 10 start, 11 link up, 13 keyring opens,"
+        "27 power cut, 28 start",
+    ),
     # -- the user --------------------------------------------------------------------------------------------
     Story(
         "away",

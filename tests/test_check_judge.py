@@ -102,6 +102,7 @@ def test_every_check_is_in_the_verdict() -> None:
     modules = (
         check.busy,
         check.calm,
+        check.edits,
         check.identity,
         check.links,
         check.noticing,

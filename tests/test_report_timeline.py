@@ -119,6 +119,22 @@ def test_the_disk_and_lost_hints_are_troubles_too() -> None:
     ]
 
 
+def test_a_locked_keyring_is_a_trouble_beside_the_disks() -> None:
+    """Neither ends the other's, and that one opens which was not locked is nothing to tell."""
+    trace = Trace()
+    trace.note(0.0, Kind.CONDITION, 0, condition="whole", things="")
+    for t, step in ((1.0, "disk full"), (2.0, "keyring locks"), (4.0, "disk works"), (6.0, "keyring opens")):
+        trace.note(t, Kind.FAULT, step=f"{t:g} {step}")
+    trace.note(9.0, Kind.FAULT, step="9 keyring opens")
+    trace.note(9.0, Kind.HEALED)
+    found = timeline(Scenario("keyring", "keyring", ()), trace, Run("keyring", 1, "d", 9.0))
+    assert [(span.since, span.until, span.name) for span in found.troubles] == [
+        (1.0, 4.0, "disk full"),
+        (2.0, 6.0, "keyring locked"),
+    ]
+    assert not [moment for moment in found.moments if "keyring" in moment[1]]
+
+
 def test_a_run_of_no_length_has_an_empty_timeline() -> None:
     """Nothing happened, and both pictures can be drawn all the same."""
     trace = Trace()

@@ -31,6 +31,7 @@ PAIRS = [
     (What.VPN_UP, What.VPN_DOWN),
     (What.DISK_FULL, What.DISK_WORKS),
     (What.DISK_FAILS, What.DISK_WORKS),
+    (What.KEYRING_LOCKS, What.KEYRING_OPENS),
 ]
 
 
@@ -117,7 +118,7 @@ def test_what_is_real_is_what_can_be_played() -> None:
 
 
 def test_what_is_plugged_in_is_unplugged() -> None:
-    """Docks, tunnels and broken disks are no broken ways, and end all the same."""
+    """Docks, tunnels, broken disks and locked keyrings are no broken ways, and end all the same."""
     for story in LIBRARY.values():
         for begins, ends in PAIRS:
             last = [step.what for step in story.steps if step.what in (begins, ends)][-1:]

@@ -936,6 +936,8 @@ OTHERS = {
     What.DISK_FAILS,
     What.DISK_FULL,
     What.DISK_WORKS,
+    What.KEYRING_LOCKS,
+    What.KEYRING_OPENS,
     What.LONG_EVALUATION,
     What.RETRY,
     What.DISCONNECT,

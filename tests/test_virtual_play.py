@@ -17,6 +17,10 @@ from simulations.virtual import play
 
 ROOT = Path(play.__file__).parents[2]
 
+HASTY = Load(evaluate_every_s=0.5, edit_every_s=0)
+READS = Load(edit_every_s=0)
+"""Of a user who types nothing: what is told is then about the link alone."""
+
 
 def played(*lines: str, **fields: object) -> Trace:
     """The trace of a few steps, which break no law."""
@@ -28,6 +32,21 @@ def played(*lines: str, **fields: object) -> Trace:
 def told(trace: Trace, image: int = 0) -> list[str]:
     """The states an image was told to be in, in order."""
     return [str(entry.data["target"]) for entry in trace.of(Kind.TOLD, image=image)]
+
+
+def triggers(trace: Trace) -> list[str]:
+    """What led there."""
+    return [str(entry.data["trigger"]) for entry in trace.of(Kind.TOLD)]
+
+
+def typed(trace: Trace, since: float, until: float) -> list[str]:
+    """What was typed between, in order."""
+    return [str(entry.data["text"]) for entry in trace.of(Kind.EDITED) if since < entry.t < until]
+
+
+def found(trace: Trace) -> list[str]:
+    """What each process but the first found in the workspace."""
+    return [str(entry.data["text"]) for entry in trace.of(Kind.FOUND)]
 
 
 def test_the_same_seed_gives_the_same_trace() -> None:
@@ -76,29 +95,89 @@ def test_the_fingerprints_of_other_machines_and_pythons_are_ours_too() -> None:
 
 def test_an_outage_is_told_and_survived() -> None:
     """The least a run must show."""
-    trace = played("0 link down", "2 link up")
+    trace = played("0 link down", "2 link up", load=READS)
     assert told(trace) == ["Connected", "Reconnecting", "Connected"]
     assert [entry for entry in trace.of(Kind.OUTCOME) if entry.data["outcome"] == "done"]
+    assert not typed(trace, 0, 100)
+
+
+def test_work_is_told_as_unsaved_across_an_outage() -> None:
+    """The same outage with a user who types before it and in it."""
+    trace = played("0 link down", "2 link up")
+    down, up = (entry.t for entry in list(trace.of(Kind.FAULT))[:2])
+    assert typed(trace, 0, down)
+    assert typed(trace, down, up)
+    assert told(trace) == ["Connected", "Modified", "Reconnecting", "Modified", "Connected"]
+    assert triggers(trace) == ["image_answered", "edited", "path_lost", "image_answered_dirty", "saved"]
 
 
 def test_what_is_still_broken_at_the_end_is_healed() -> None:
     """A schedule may end in the middle of anything; the world is made whole and liveness demanded."""
-    trace = played("0 link down", "0.5 image kill #0", "1 drop", "1.5 kill")
+    trace = played("0 link down", "0.5 image kill #0", "1 drop", "1.5 kill", load=READS)
     healed = [entry.t for entry in trace.of(Kind.HEALED)]
     assert len(healed) == 1
     cures = [str(e.data["step"]) for e in trace.of(Kind.FAULT) if e.t == healed[0]]
-    assert [Step.parse(cure).what.value for cure in cures][-1] == "disk works"
+    assert [Step.parse(cure).what.value for cure in cures][-2:] == ["disk works", "keyring opens"]
     assert {"link up", "image start", "undrop", "start"} <= {Step.parse(cure).what.value for cure in cures}
     assert told(trace)[-1] == "Connected"
 
 
 def test_a_killed_process_finds_its_session_again() -> None:
     """Numbers go on, the state is proved anew."""
-    trace = played("0 kill", "1 start")
+    trace = played("0 kill", "1 start", load=READS)
     restored = list(trace.of(Kind.RESTORED))
     assert [(entry.data["state"], entry.data["seq"]) for entry in restored] == [("Connected", 1)]
     assert [entry.data["seq"] for entry in trace.of(Kind.TOLD)] == [1, 2, 3, 4]
     assert told(trace) == ["Connected", "Restoring", "Restored", "Connected"]
+    assert found(trace) == [""]
+
+
+def test_a_killed_process_finds_its_work_again() -> None:
+    """Unsaved as it was, it had been handed to the kernel: a kill does not take it."""
+    trace = played("0 kill", "1 start")
+    restored = list(trace.of(Kind.RESTORED))
+    assert [(entry.data["state"], entry.data["seq"]) for entry in restored] == [("Modified", 2)]
+    assert told(trace)[:5] == ["Connected", "Modified", "Restoring", "Restored", "Connected"]
+    assert [entry.data["seq"] for entry in trace.of(Kind.TOLD)] == list(range(1, 1 + len(told(trace))))
+    assert found(trace) == typed(trace, 0, restored[0].t)[-1:] != []
+
+
+def test_work_typed_while_the_keyring_is_locked_is_joined_and_saved() -> None:
+    """Told as unsaved until the keyring opens, then saved into the session there was; a kill finds it."""
+    steps_of = ("0 keyring locks", "0 close", "1 start", "9 keyring opens", "16 kill", "17 start")
+    locked_last = joined = 0
+    for seed in range(24):
+        scenario = Scenario("locked", "locked", steps(*steps_of), load=Load(edit_every_s=6))
+        trace, run = play.trace(scenario, seed)
+        assert run.violations == ()
+        started, opened, killed = (
+            next(entry.t for entry in trace.of(Kind.FAULT) if str(entry.data["step"]).endswith(what))
+            for what in ("start", "keyring opens", "kill")
+        )
+        while_locked = typed(trace, started, opened)
+        if not while_locked or typed(trace, killed - 0.25, killed):
+            continue
+        saved = [e.t for e in trace.of(Kind.TOLD) if e.data["trigger"] == "saved" and started < e.t < killed]
+        assert saved, "what was typed is on the medium in the end"
+        assert min(saved) > opened, "and nothing was before the keyring opened"
+        unsaved_at = next(entry.t for entry in trace.of(Kind.EDITED) if entry.t > started) + 0.25
+        looks = [e.data["state"] for e in trace.of(Kind.STANDS) if unsaved_at < e.t < min(saved)]
+        assert "Connected" not in looks, "while it may be lost that is said"
+        assert found(trace)[-1] == typed(trace, started, killed)[-1]
+        assert len({entry.data["session"] for entry in trace.of(Kind.RESTORED)}) == 1
+        locked_last += found(trace)[-1] == while_locked[-1]
+        joined += any("is merged" in str(entry.data["text"]) for entry in trace.of(Kind.NOTICE))
+    assert locked_last, "of some seeds nothing was typed later"
+    assert joined, "of some seeds the session held other work"
+
+
+def test_a_process_killed_while_the_keyring_is_locked_loses_no_more_than_it_typed() -> None:
+    """What it typed was in memory only; what was stored before stands untouched."""
+    for seed in range(6):
+        trace, run = play.trace(LIBRARY["lockout"], seed)
+        assert run.violations == ()
+        assert len(found(trace)) == 3
+        assert found(trace)[0] == found(trace)[1], "nothing could be written between"
 
 
 def test_a_process_that_is_closing_is_started_when_it_has_ended() -> None:
@@ -120,7 +199,7 @@ def test_nobody_runs_while_the_machine_sleeps() -> None:
 
 def test_one_image_in_trouble_leaves_the_others_alone() -> None:
     """Law 18, seen from the user's side."""
-    trace = played("0 image kill #1", "5 image start #1", images=3, load=Load(evaluate_every_s=0.5))
+    trace = played("0 image kill #1", "5 image start #1", images=3, load=HASTY)
     assert told(trace, 0) == told(trace, 2) == ["Connected"]
     assert told(trace, 1) == ["Connected", "Reconnecting", "Connected"]
 

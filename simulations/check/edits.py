@@ -22,10 +22,12 @@ TOLD_WITHIN_S = 0.25
 """From an edit to the state that says so: the transition waits for its own sync."""
 
 CONNECTED = "Connected"
-_CAN_HINDER = frozenset(
-    {What.DISK_FAILS, What.DISK_FULL, What.DISK_SLOW, What.KEYRING_LOCKS, What.KEYRING_OPENS}
-)
-_DELAYS = frozenset({What.STALL, What.SUSPEND, What.START})
+_CAN_HINDER = frozenset({What.DISK_FAILS, What.DISK_FULL, What.DISK_SLOW, What.KEYRING_LOCKS})
+_ENDS: dict[What, set[What]] = {
+    What.DISK_WORKS: {What.DISK_FAILS, What.DISK_FULL, What.DISK_SLOW},
+    What.KEYRING_OPENS: {What.KEYRING_LOCKS},
+}
+_DELAYS = frozenset({What.STALL, What.SUSPEND})
 
 
 @dataclass(slots=True)
@@ -71,17 +73,22 @@ def _must(story: Story, known: _Work, entry: Entry) -> int:
 
 
 def _hindered(story: Story, t: float) -> bool:
-    """Whether the disk or the keyring may have kept us from writing, in the life that ends at `t`."""
-    life = story.life(t)
-    since = life.since if life is not None else 0.0
-    before = [
-        step.what for at, step in story.faults if at <= since and step.what in _CAN_HINDER | {What.DISK_WORKS}
-    ]
-    ill = bool(before) and before[-1] not in (What.DISK_WORKS, What.KEYRING_OPENS)
-    during = any(
-        since <= at <= t and step.what in _CAN_HINDER | _DELAYS for at, step in story.faults if at > since
-    )
-    return ill or during
+    """Whether the disk or the keyring may have kept us from writing, in the life that ended by `t`."""
+    life = next((life for life in reversed(story.lives) if life.until <= t), None)
+    if life is None:
+        return False
+    ill: set[What] = set()
+    for at, step in story.faults:
+        if at > t:
+            break
+        if at >= life.since and (ill or step.what in _DELAYS):
+            return True
+        ill -= _ENDS.get(step.what, set())
+        if step.what is What.DISK_SLOW and not step.value:
+            ill.discard(step.what)
+        elif step.what in _CAN_HINDER:
+            ill.add(step.what)
+    return bool(ill)
 
 
 def _found(known: _Work, entry: Entry) -> Iterator[Violation]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from machines.table import INITIAL
@@ -41,7 +41,8 @@ NAMES = {
 """What a broken thing is called on a picture; others are called by their own name."""
 
 _DISK = {What.DISK_FAILS: "disk fails", What.DISK_FULL: "disk full", What.DISK_SLOW: "disk slow"}
-_ENDS = frozenset({What.UNDROP, What.DISK_WORKS})
+_KEYRING = {What.KEYRING_LOCKS: "keyring locked"}
+_ENDS = frozenset({What.UNDROP, What.DISK_WORKS, What.KEYRING_OPENS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,13 @@ def timeline(scenario: Scenario, trace: Trace, run: Run) -> Timeline:
     story = Story(scenario, trace)
     healed = next(story.of(Kind.HEALED), None)
     troubles = sorted(
-        [*_broken_for(story), *_disk(story), *_deaf(story)], key=lambda span: (span.since, span.name)
+        [
+            *_broken_for(story),
+            *_stored(story, _DISK, What.DISK_WORKS),
+            *_stored(story, _KEYRING, What.KEYRING_OPENS),
+            *_deaf(story),
+        ],
+        key=lambda span: (span.since, span.name),
     )
     return Timeline(
         key=scenario.key,
@@ -146,16 +153,16 @@ def _broken_for(story: Story) -> Iterator[Span]:
             yield Span(since, until, name, detail=IMPAIRED if thing.startswith(IMPAIRED) else "")
 
 
-def _disk(story: Story) -> Iterator[Span]:
-    """The disk does not lie on the way to an image; its troubles are read from the steps."""
+def _stored(story: Story, names: Mapping[What, str], ends: What) -> Iterator[Span]:
+    """Disk and keyring do not lie on the way to an image; their troubles are read from the steps."""
     since, name = 0.0, ""
-    for t, step in (*story.faults, (story.end, Step(story.end, What.DISK_WORKS))):
-        if step.what not in _DISK and step.what is not What.DISK_WORKS:
+    for t, step in (*story.faults, (story.end, Step(story.end, ends))):
+        if step.what not in names and step.what is not ends:
             continue
         if name:
             yield Span(since, t, name, detail=IMPAIRED)
         slow_no_more = step.what is What.DISK_SLOW and not step.value
-        since, name = t, "" if slow_no_more else _DISK.get(step.what, "")
+        since, name = t, "" if slow_no_more else names.get(step.what, "")
 
 
 def _deaf(story: Story) -> Iterator[Span]:
@@ -168,7 +175,7 @@ def _moments(story: Story) -> Iterator[tuple[float, str]]:
     """Steps after which nothing is broken that was whole: they disturb, or are heard, or do no harm."""
     for t, step in story.faults:
         touch = TOUCHES.get(step.what)
-        lasts = step.what in _DISK or step.what in _ENDS or step.what is What.HINTS_LOST
+        lasts = step.what in _DISK | _KEYRING or step.what in _ENDS or step.what is What.HINTS_LOST
         if lasts or (touch is not None and not touch.disturbs):
             continue
         value = f" {figures.duration(step.value)}" if step.what is What.STEP_CLOCK else ""

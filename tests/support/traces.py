@@ -124,9 +124,11 @@ class Tale:
             durable=durable,
         )
 
-    def stands(self, t: float, state: str, reason: str, image: int = 0, *, busy: bool = False) -> None:
-        """Somebody looks."""
-        self.note(t, Kind.STANDS, image, state=state, reason=reason, busy=busy)
+    def stands(
+        self, t: float, state: str, reason: str, image: int = 0, *, busy: bool = False, saved: int = 0
+    ) -> None:
+        """Somebody looks; the session is on the medium up to revision `saved`."""
+        self.note(t, Kind.STANDS, image, state=state, reason=reason, busy=busy, saved=saved)
 
     def stood(self, since: float, until: float, state: str, reason: str, *, busy: bool = False) -> None:
         """Somebody looks twice a second."""
@@ -194,6 +196,22 @@ class Tale:
         self.ask(t, label, image, timeout_s=5.0 + takes_s)
         self.exchange(t, gen, label, image, takes_s)
         self.outcome(t + _OUTCOME_S + takes_s, label, "done", image)
+
+    def typed(self, t: float, *texts: str, image: int = 0, opened: bool = True) -> None:
+        """A user types texts that occur once, a hundredth of a second apart; they are revision 2, 3, ..."""
+        for text in texts:
+            before = sum(entry.kind is Kind.EDITED and entry.image == image for entry in self._entries)
+            self.note(t, Kind.EDITED, image, revision=before + 2, text=text, open=opened)
+            t += 0.01
+
+    def saved(self, t: float, text: str, image: int = 0, problem: str = "") -> None:
+        """`save()`, called when `text` had been typed, comes back."""
+        self.note(t, Kind.SAVE, image, text=text, problem=problem)
+
+    def found(self, t: float, text: str, image: int = 0) -> None:
+        """A process starts, and finds this in the workspace."""
+        self.process(t, "start")
+        self.note(t, Kind.FOUND, image, revision=0, text=text)
 
     def probe(self, t: float, gen: int, number: int, image: int = 0, asked_at: float | None = None) -> None:
         """A ping of the user's that is answered."""
