@@ -14,12 +14,13 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
 
 from confinement import die_with_parent, own_mounts
 from forgetful import Forgetful
-from judging import destroyed, judge, tree
+from judging import SetAside, Tree, destroyed, judge, tree
 from leftovers import LEFTOVERS
 from store import RealDisk, StoreError
 from workloads import WORKLOADS, Work, Workload, lives
@@ -85,6 +86,7 @@ class Bed:
             again: the same for cuts of the recovery.
             stride: of each so many media the recovery is cut as well; 0: of none.
         """
+        self._judged.clear()  # what was judged in another search had no recoveries cut, perhaps
         for calls in count():
             self.begin()
             self.disk.arm(calls)
@@ -126,9 +128,19 @@ class Bed:
         if fault := judge(self.workload, self.data, acked, tried):
             yield fault
 
+    def _set_aside(self, before: Tree) -> SetAside:
+        """Recover undisturbed, and return what that sets aside."""
+        self.disk.back()
+        seam = self.seam()
+        with suppress(StoreError, OSError):
+            self.workload.open(self.data, seam.seam())
+        seam.let_go()
+        return SetAside.between(before, tree(self.data))
+
     def _recoveries(self, acked: int, tried: int, leftovers: list[str]) -> Iterator[str]:
         """Cut the power during the recovery of what is there, and the first steps after it."""
         before = tree(self.data)
+        aside = self._set_aside(before)
         for calls in count():
             self.disk.back()
             self.disk.arm(calls)
@@ -139,12 +151,16 @@ class Bed:
             self.cuts += 1
             for left in leftovers:
                 digest = self.disk.leave(left)
+                # Whatever else led to the same medium: of this recovery other things may be asked.
+                now = tree(self.data)
+                if lost := aside.lost(now, opened=tried_again > 0):
+                    yield lost
+                if not acked_again and (gone := destroyed(before, now, self.workload.precious)):
+                    yield gone
                 key = max(acked, acked_again), digest
                 if key in self._judged:
                     continue
                 self._judged.add(key)
-                if not acked_again and (gone := destroyed(before, tree(self.data), self.workload.precious)):
-                    yield gone
                 yield from self._verdict(max(acked, acked_again), max(tried, tried_again))
             if over:
                 return
