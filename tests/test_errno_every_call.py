@@ -61,7 +61,7 @@ def found(workload: Workload, medium: Medium) -> int:
     """Return what a new process finds on a medium; nothing of use counts as less than nothing."""
     try:
         return workload.find(DATA, VirtualDisk(medium))
-    except Wrong:
+    except (Wrong, StoreError):
         return -1
 
 

@@ -125,6 +125,7 @@ def test_no_back_end_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_keyring_started_later_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """`keyring` remembers that it found none; we look again, and take the best that is trusted."""
+    monkeypatch.delenv("PYTHON_KEYRING_BACKEND")  # a choice would not be gone around
     use(made(fail.Keyring))
     monkeypatch.setattr(
         KeyringBackend, "get_viable_backends", classmethod(lambda _: iter([Plaintext, Backend]))

@@ -14,12 +14,13 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
 
 from confinement import die_with_parent, own_mounts
 from forgetful import Forgetful
-from judging import destroyed, judge, tree
+from judging import SetAside, Tree, destroyed, judge, tree
 from leftovers import LEFTOVERS
 from store import RealDisk, StoreError
 from workloads import WORKLOADS, Work, Workload, lives
@@ -77,15 +78,19 @@ class Bed:
             seam.let_go()
         return acked, tried
 
-    def faults(self, leftovers: list[str], again: list[str], stride: int = 0) -> Iterator[str]:
+    def faults(
+        self, leftovers: list[str], again: list[str], stride: int = 0, since: int = 0
+    ) -> Iterator[str]:
         """Cut everywhere, and yield every fault.
 
         Args:
             leftovers: what to try of what each cut may leave.
             again: the same for cuts of the recovery.
             stride: of each so many media the recovery is cut as well; 0: of none.
+            since: begin with the cut before this call.
         """
-        for calls in count():
+        self._judged.clear()  # what was judged in another search had no recoveries cut, perhaps
+        for calls in count(since):
             self.begin()
             self.disk.arm(calls)
             acked, tried = self.live(STEPS)
@@ -126,9 +131,19 @@ class Bed:
         if fault := judge(self.workload, self.data, acked, tried):
             yield fault
 
+    def _set_aside(self, before: Tree) -> SetAside:
+        """Recover undisturbed, and return what that sets aside."""
+        self.disk.back()
+        seam = self.seam()
+        with suppress(StoreError, OSError):
+            self.workload.open(self.data, seam.seam())
+        seam.let_go()
+        return SetAside.between(before, tree(self.data))
+
     def _recoveries(self, acked: int, tried: int, leftovers: list[str]) -> Iterator[str]:
         """Cut the power during the recovery of what is there, and the first steps after it."""
         before = tree(self.data)
+        aside = self._set_aside(before)
         for calls in count():
             self.disk.back()
             self.disk.arm(calls)
@@ -139,19 +154,27 @@ class Bed:
             self.cuts += 1
             for left in leftovers:
                 digest = self.disk.leave(left)
+                # Whatever else led to the same medium: of this recovery other things may be asked.
+                now = tree(self.data)
+                if lost := aside.lost(now, opened=tried_again > 0):
+                    yield lost
+                if not acked_again and (gone := destroyed(before, now, self.workload.precious)):
+                    yield gone
                 key = max(acked, acked_again), digest
                 if key in self._judged:
                     continue
                 self._judged.add(key)
-                if not acked_again and (gone := destroyed(before, tree(self.data), self.workload.precious)):
-                    yield gone
                 yield from self._verdict(max(acked, acked_again), max(tried, tried_again))
             if over:
                 return
 
 
-def sites_of(bed: Bed) -> list[str]:
-    """Return every place that asks for a sync in a life, or in the recovery of a torn medium."""
+TORN = "half of it"
+
+
+def sites_of(bed: Bed) -> dict[str, int | None]:
+    """Return every place that asks for a sync: in a life, or in the recovery after a cut, and which."""
+    sites: dict[str, int | None] = {}
     found = Sites()
 
     class Listening(Bed):
@@ -166,18 +189,28 @@ def sites_of(bed: Bed) -> list[str]:
         listening.begin()
         bed.disk.arm(calls)
         listening.live(STEPS)
+        sites |= dict.fromkeys(found.found, None)
         over = bed.disk.calls < calls
         bed.disk.cut()
-        bed.disk.leave("half of it")
+        bed.disk.leave(TORN)
         listening.live(LATER_STEPS)
-    return list(found.found)
+        sites = dict.fromkeys(found.found, calls) | sites
+        found.found.clear()
+    return sites
 
 
-def caught(bed: Bed) -> str:
-    """Return the first fault, the cheap ways to see one first."""
+def caught(bed: Bed, torn_at: int | None) -> str:
+    """Return the first fault, the cheap ways to see one first.
+
+    Args:
+        bed: leaves out a sync.
+        torn_at: which cut leads to the recovery that asks for it; None: it is asked for without any.
+    """
+    again = ["nothing unsynced", "names, no bytes"]
     return (
-        next(bed.faults(list(FEW), []), "")
-        or next(bed.faults(["half of it"], ["nothing unsynced", "names, no bytes"], 1), "")
+        (next(bed.faults([TORN], again, 1, torn_at), "") if torn_at is not None else "")
+        or next(bed.faults(list(FEW), []), "")
+        or next(bed.faults([TORN], again, 1), "")
         or next(bed.faults(list(FEW), list(FEW), 1), "")
     )
 
@@ -199,11 +232,10 @@ def main() -> None:
         bed = Bed(disk, options.workload, options.leave_out)
         if options.what == "sites":
             found = {}
-            for site in sites_of(bed):
+            for site, torn_at in sites_of(bed).items():
+                needless = site.rpartition(" ")[0] in bed.workload.needless
                 without = Bed(disk, options.workload, site)
-                found[site] = (
-                    "needless" if site.rpartition(" ")[0] in bed.workload.needless else caught(without)
-                )
+                found[site] = "needless" if needless else caught(without, torn_at)
             print(json.dumps(found))  # noqa: T201 -- the report
             return
         leftovers = [*LEFTOVERS, *(f"mixed {seed}" for seed in range(options.mixes))]

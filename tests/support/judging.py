@@ -7,7 +7,10 @@ I6 no secret stands in any file.
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from store.disk import RealDisk
 from workloads import Workload, Wrong
@@ -23,7 +26,12 @@ Tree = dict[Path, bytes]
 
 def tree(data_dir: Path) -> Tree:
     """Return every file with its bytes."""
-    return {path.relative_to(data_dir): path.read_bytes() for path in data_dir.rglob("*") if path.is_file()}
+    found: Tree = {}
+    for folder, _, names in os.walk(data_dir):  # half the calls of `rglob`, and there are thousands of trees
+        for name in names:
+            path = Path(folder, name)
+            found[path.relative_to(data_dir)] = path.read_bytes()
+    return found
 
 
 def destroyed(before: Tree, after: Tree, precious: frozenset[str]) -> str:
@@ -37,6 +45,38 @@ def destroyed(before: Tree, after: Tree, precious: frozenset[str]) -> str:
         if precious.intersection(path.parts) and not (whole or data in kept or left.startswith(data)):
             return f"bytes of {path} are gone"
     return ""
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """What a recovery that nothing disturbs puts into the quarantine: any other one owes the same.
+
+    Attributes:
+        bytes: the contents of files there.
+        moved: those of them that stand nowhere else any more, by where they stood.
+    """
+
+    bytes: frozenset[bytes]
+    moved: Tree
+
+    @classmethod
+    def between(cls, before: Tree, after: Tree) -> Self:
+        """Compare what was there before a recovery with what is there after it."""
+        kept = {data for path, data in after.items() if path.parts[0] == QUARANTINE}
+        moved = {path: data for path, data in before.items() if path not in after and data in kept}
+        return cls(frozenset(kept), moved)
+
+    def lost(self, now: Tree, *, opened: bool) -> str:
+        """Say what of it is neither in the quarantine nor where it was found, or is there again.
+
+        Args:
+            now: what a cut left.
+            opened: whether the recovery had said before that it was over.
+        """
+        if any(data and all(data not in other for other in now.values()) for data in self.bytes):
+            return "bytes that were set aside are gone"
+        back = [path for path, data in self.moved.items() if now.get(path) == data]
+        return f"{back[0]} was set aside, and is there again" if opened and back else ""
 
 
 def judge(workload: Workload, data_dir: Path, acked: int, tried: int | None = None) -> str:

@@ -28,14 +28,21 @@ STOPPED = 0.2
 """This share of the processes is stopped first, looked at, and often woken before it is killed."""
 EARLY = 0.1
 """This share is killed without waiting for anything: while it opens and recovers."""
+ENDED = "it ended by itself: "
 
 
 class Process:
-    """A forked process at work; what it acknowledges comes through a pipe."""
+    """A forked process at work; what it acknowledges comes through a pipe.
+
+    Attributes:
+        fault: how it ended, if nobody killed it.
+    """
 
     def __init__(self, workload: Workload, data_dir: Path, leave_out: str) -> None:
         self.reading, writing = os.pipe()
         self.text = b""
+        self.fault = ""
+        self._status: int | None = None
         self.id = os.fork()
         if self.id == 0:
             os.environ[PARENT] = str(os.getppid())
@@ -46,7 +53,7 @@ class Process:
                 while True:
                     os.write(writing, b"%d\n" % work.step())
             except BaseException as exc:  # noqa: BLE001 -- whatever it is, it must not return into the bed
-                os.write(2, f"{exc!r}\n".encode())
+                os.write(writing, f"{ENDED}{exc!r}\n".encode())
                 os._exit(1)
         os.close(writing)
 
@@ -58,7 +65,9 @@ class Process:
     def stop(self) -> int:
         """Stop it, and return what it had acknowledged by then."""
         os.kill(self.id, signal.SIGSTOP)
-        os.waitpid(self.id, os.WUNTRACED)
+        status = os.waitpid(self.id, os.WUNTRACED)[1]
+        if not os.WIFSTOPPED(status):
+            self._status = status
         os.set_blocking(self.reading, False)
         try:
             while more := os.read(self.reading, 4096):
@@ -71,24 +80,27 @@ class Process:
 
     def wake(self) -> None:
         """Let it go on, and wait until it has."""
-        os.kill(self.id, signal.SIGCONT)
+        if self._status is None:
+            os.kill(self.id, signal.SIGCONT)
         self.await_acks(self.text.count(b"\n") + 2)
 
     def end(self) -> int:
         """Kill it, and return what it had acknowledged."""
-        os.kill(self.id, signal.SIGKILL)
-        status = os.waitpid(self.id, 0)[1]
+        if self._status is None:
+            os.kill(self.id, signal.SIGKILL)
+            self._status = os.waitpid(self.id, 0)[1]
         while more := os.read(self.reading, 4096):
             self.text += more
         os.close(self.reading)
-        if not os.WIFSIGNALED(status):
-            raise RuntimeError(f"it ended by itself: {os.waitstatus_to_exitcode(status)}")
+        words = self.text.decode().partition(ENDED)[2].strip()
+        if words or not os.WIFSIGNALED(self._status):
+            self.fault = f"{ENDED}{words or os.waitstatus_to_exitcode(self._status)}"
         return self.acked
 
     @property
     def acked(self) -> int:
         """The number of the last step it is known to have acknowledged; 0: none."""
-        return max([0, *map(int, self.text.split())])
+        return max([0, *(int(line) for line in self.text.split(b"\n") if line.isdigit())])
 
 
 def main() -> None:
@@ -123,8 +135,8 @@ def main() -> None:
             before, acked = acked, max(acked, process.end())
         counts["killed"] += 1
         counts["killed before any"] += acked == before
-        if fault := judge(workload, data, acked):
-            faults[fault] += 1
+        if found := {process.fault, judge(workload, data, acked)} - {""}:
+            faults.update(found)
             break
         counts["killed in the middle"] += workload.find(data, RealDisk()) > acked
     report = {**counts, "acked": acked, "faults": dict(faults.most_common(5))}

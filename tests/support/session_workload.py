@@ -14,8 +14,8 @@ from store.documents import Append, Edit, Put, State, applied, new_document
 from store.sessions import Session, SessionLimits, Sessions
 from workloads import Wrong
 
-LIMITS = SessionLimits(log_bytes=900)
-"""So small that every third step begins a generation."""
+LIMITS = SessionLimits(log_bytes=900, kept=1)
+"""So small that every third step begins a generation, and the one before is no net below it."""
 
 EDITS = 2
 """A step."""
@@ -39,19 +39,23 @@ class SessionWork:
     def __init__(self, sessions: Sessions, session: Session) -> None:
         self.sessions = sessions
         self.session = session
-        self.done = session.revision // EDITS
+        self.done = self.begun = session.revision // EDITS
 
     def step(self) -> int:
-        """Make the next edits, and save them."""
+        """Let go what the step before made superfluous, then make the next edits, and save them.
+
+        A recovery and the first step after it remove nothing: whatever is gone then was destroyed.
+        """
+        if self.done > self.begun:
+            self.sessions.prune(self.session)
         self.done += 1
         self.session.edit(*edits(self.done))
         self.session.save()
-        self.sessions.prune(self.session)
         return self.done
 
     def close(self) -> None:
-        """Close the session."""
-        self.session.close()
+        """Close the session, and leave its log for the next process to find."""
+        self.session.close(compact=False)
 
 
 class SessionWorkload:
@@ -59,6 +63,7 @@ class SessionWorkload:
 
     name = "sessions"
     precious = frozenset({"sessions"})
+    logs = ".edits"
     rests = True
     unsynced = frozenset({f"{SID}.lease", "keys.lease"})
     canaries: tuple[bytes, ...] = (CANARY,)

@@ -54,6 +54,7 @@ class Workload(Protocol):
 
     Attributes:
         precious: directories, by name, whose files may lose bytes in a recovery only to the quarantine.
+        logs: how files end that are appended to; "" where no others are precious.
         rests: whether opening a directory that needs no recovery leaves its files as they are.
         unsynced: names of files that are not made durable, on purpose.
         canaries: bytes that must not be in any file.
@@ -65,6 +66,7 @@ class Workload(Protocol):
 
     name: str
     precious: frozenset[str]
+    logs: str
     rests: bool
     unsynced: frozenset[str]
     canaries: tuple[bytes, ...]
@@ -138,6 +140,7 @@ class HistoryWorkload:
 
     name = "history"
     precious = frozenset({"journal"})
+    logs = ""
     rests = True
     unsynced = frozenset({"reserve"})
     canaries: tuple[bytes, ...] = ()
@@ -227,6 +230,7 @@ class ReplacementWorkload:
 
     name = "replacement"
     precious = frozenset[str]()
+    logs = ""
     rests = True
     unsynced = frozenset[str]()
     canaries: tuple[bytes, ...] = ()

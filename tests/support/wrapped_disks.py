@@ -65,8 +65,9 @@ class Wrapped:
 class LeavingOut(Wrapped):
     """Never makes one kind of call, and says that it did.
 
-    `what` is "write", or "sync" for the bytes of every file, "sync_dir NAME" for the entries of directories
-    of that name, or one place in the store's source (see `site`).
+    `what` is "write" or "sync" for the bytes of every file, or "write .ENDING", "sync .ENDING" for those of
+    some, "sync_dir NAME" for the entries of directories of that name, or one place in the store's source
+    (see `site`).
     """
 
     def __init__(self, what: str, disk: Disk | None = None) -> None:
@@ -74,10 +75,8 @@ class LeavingOut(Wrapped):
         self.what = what
 
     def called(self, name: str, call: Callable[[], Any], path: Path, words: tuple[Any, ...]) -> Any:
-        if name == "write" and self.what == "write":
-            return len(words[1])
-        if name == "sync" and self.what == "sync":
-            return None
+        if name in ("write", "sync") and self.what in (name, f"{name} {path.suffix}"):
+            return len(words[1]) if name == "write" else None
         if name == "sync_dir" and self.what == f"sync_dir {path.name}":
             return None
         if name in ("sync", "sync_dir") and site(name) == self.what:
