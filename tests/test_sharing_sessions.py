@@ -2,13 +2,16 @@
 
 import asyncio
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from desks import GENEROUS_S, desk, reached, standin, until
-from resilience import Busy, Put, Standing, State
+from resilience import Busy, Put, Standing, State, UsageError
+from resilience.limits import WISHES_S
 from resilience.standin.image import Image as Standin
+from store.sessions import this_process
 from vaults import MemoryVault
 
 
@@ -117,6 +120,65 @@ def test_an_owner_that_does_not_answer_keeps_it(tmp_path: Path) -> None:
                 assert other.session.read_only
             assert not wishes(tmp_path)
             assert mine.edit(workspace("still mine")) > 0
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
+def test_a_take_over_that_is_given_up_leaves_neither_wish_nor_lease(tmp_path: Path) -> None:
+    """Cancelled, even while it opens the session; and cut short by leaving, it ends."""
+    vault = MemoryVault()
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, vault=vault) as first:
+            mine = await reached(first, endpoint)
+            mine.edit(workspace("mine"))
+            await mine.save()
+            async with desk(tmp_path, vault=vault) as second:
+                other = await reached(second, endpoint)
+                asking = asyncio.ensure_future(other.session.take_over(timeout=GENEROUS_S))
+                await until(lambda: bool(wishes(tmp_path)))
+                asking.cancel()
+                await until(lambda: not wishes(tmp_path))
+                waiting = asyncio.ensure_future(other.session.take_over(timeout=GENEROUS_S))
+                await until(lambda: bool(wishes(tmp_path)))
+            assert not wishes(tmp_path)
+            with pytest.raises(UsageError, match="closed"):
+                await asyncio.wait_for(waiting, GENEROUS_S)
+            async with desk(tmp_path, vault=vault) as second:
+                other = await reached(second, endpoint)
+                await first.close()
+                opening = asyncio.ensure_future(other.session.take_over())
+                while not opening.done():
+                    await asyncio.sleep(0)
+                    if list(tmp_path.glob("sessions/*.lease")) and wishes(tmp_path):
+                        opening.cancel()
+                await asyncio.wait([opening])
+                assert opening.cancelled()
+                await until(lambda: not wishes(tmp_path))
+                assert other.session.read_only
+                await other.session.take_over()  # nobody has it: not we, either
+                assert other.session.standing is Standing.OPEN
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
+def test_the_wish_of_the_dead_is_not_fulfilled(tmp_path: Path) -> None:
+    """Killed while it asked: whoever opens the session next keeps it."""
+    vault = MemoryVault()
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, vault=vault) as first:
+            mine = await reached(first, endpoint)
+            mine.edit(workspace("mine"))
+            await mine.save()
+            wish = tmp_path / "sessions" / f"{mine.session.id}.takeover"
+            wish.write_bytes(replace(this_process(), start="another boot:1").words())
+            await asyncio.sleep(2 * WISHES_S)
+            assert mine.edit(workspace("still mine")) > 0
+            wish.write_bytes(this_process().words())
+            await until(lambda: mine.session.read_only)
 
     with standin() as endpoint:
         asyncio.run(main(endpoint))

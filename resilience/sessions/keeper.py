@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from machines.events import Ask, Asked
@@ -19,6 +20,7 @@ from resilience.limits import (
 )
 from resilience.sessions.handover import Handover
 from resilience.sessions.kept import Kept, Standing
+from resilience.sessions.turns import Turn
 from store.outcomes import LockedKey, MissingKey, WrongKey
 
 if TYPE_CHECKING:
@@ -152,6 +154,10 @@ class Keeper(Handover):
 
     async def _close_all(self) -> None:
         jobs: list[asyncio.Future[None]] = []
+        sessions = self.keyholder.sessions
+        if sessions is not None:
+            asking = [partial(sessions.stop_asking, each) for each in self._asking]
+            jobs += [self._turns.submit(job, Turn.OPEN) for job in asking]
         for kept in self._kept.values():
             session = kept.let_go(Standing.READ_ONLY)
             job = self._close(kept, session) if session is not None else None
