@@ -11,6 +11,7 @@ from desks import GENEROUS_S, desk, reached, standin, until
 from resilience import Busy, Put, Standing, State, UsageError
 from resilience.limits import WISHES_S
 from resilience.standin.image import Image as Standin
+from store.disk import RealDisk
 from store.sessions import this_process
 from vaults import MemoryVault
 
@@ -102,6 +103,44 @@ def test_taking_over_saves_first(tmp_path: Path) -> None:
         asyncio.run(main(endpoint))
     assert len([each for each in notices if "let go" in each]) == 1
     assert not wishes(tmp_path)
+
+
+class FullDisk(RealDisk):
+    """Takes no new generation of a session while it is `full`; its log goes on."""
+
+    full = False
+
+    def rename(self, source: Path, target: Path) -> None:
+        if self.full and target.suffix == ".session":
+            raise OSError(28, "No space left on device", str(target))
+        super().rename(source, target)
+
+
+def test_what_is_saved_is_let_go_even_if_it_cannot_be_tidied(tmp_path: Path) -> None:
+    """Whoever let it go is read-only, not left with a session that is closed."""
+    vault, disk = MemoryVault(), FullDisk()
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, vault=vault, disk=disk) as first:
+            mine = await reached(first, endpoint)
+            mine.edit(workspace("first"))
+            await mine.save()
+            mine.edit(workspace("in the log"))
+            await mine.save()
+            disk.full = True
+            async with desk(tmp_path, vault=vault) as second:
+                other = await reached(second, endpoint)
+                await other.session.take_over(timeout=GENEROUS_S)
+                assert other.session.document.workspaces["w"].code == "in the log"
+                await until(lambda: "asked for it" in (mine.session.why_not_durable or ""))
+                assert mine.session.standing is Standing.READ_ONLY
+            await mine.session.take_over()
+            disk.full = False
+            mine.edit(workspace("mine again"))
+            await mine.save()
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
 
 
 def test_an_owner_that_does_not_answer_keeps_it(tmp_path: Path) -> None:
@@ -217,6 +256,31 @@ def test_another_image_never_gets_the_session(tmp_path: Path) -> None:
     with standin() as endpoint:
         pass
     asyncio.run(main(endpoint))
+
+
+def test_who_saves_while_it_is_found_archived_is_answered(tmp_path: Path) -> None:
+    """The edit goes to the session that begins instead, and so does whoever waits for it."""
+    vault = MemoryVault()
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, vault=vault) as first:
+            image = await reached(first, endpoint)
+            image.edit(workspace("put away"))
+            await image.save()
+            old = image.session.id
+        (tmp_path / "archive").mkdir()
+        for each in (tmp_path / "sessions").glob("*-*"):
+            each.rename(tmp_path / "archive" / each.name)
+        async with desk(tmp_path, vault=vault) as second:
+            image = await second.connect(endpoint)
+            assert image.session.standing is Standing.READING
+            image.edit(workspace("at once"))
+            assert await asyncio.wait_for(image.save(), GENEROUS_S) > 0
+            assert image.session.id != old
+            assert image.session.document.workspaces["w"].code == "at once"
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
 
 
 def test_an_older_copy_put_back_is_recognised_and_may_be_accepted(tmp_path: Path) -> None:
