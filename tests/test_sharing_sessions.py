@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,9 +165,23 @@ def test_an_owner_that_does_not_answer_keeps_it(tmp_path: Path) -> None:
         asyncio.run(main(endpoint))
 
 
+class GatedDisk(RealDisk):
+    """Takes no lock while its gate is closed."""
+
+    def __init__(self) -> None:
+        self.gate, self.waits = threading.Event(), threading.Event()
+        self.gate.set()
+
+    def lock(self, handle: int) -> bool:
+        if not self.gate.is_set():
+            self.waits.set()
+            self.gate.wait(GENEROUS_S)
+        return super().lock(handle)
+
+
 def test_a_take_over_that_is_given_up_leaves_neither_wish_nor_lease(tmp_path: Path) -> None:
     """Cancelled, even while it opens the session; and cut short by leaving, it ends."""
-    vault = MemoryVault()
+    vault, disk = MemoryVault(), GatedDisk()
 
     async def main(endpoint: str) -> None:
         async with desk(tmp_path, vault=vault) as first:
@@ -184,16 +199,15 @@ def test_a_take_over_that_is_given_up_leaves_neither_wish_nor_lease(tmp_path: Pa
             assert not wishes(tmp_path)
             with pytest.raises(UsageError, match="closed"):
                 await asyncio.wait_for(waiting, GENEROUS_S)
-            async with desk(tmp_path, vault=vault) as second:
+            async with desk(tmp_path, vault=vault, disk=disk) as second:
                 other = await reached(second, endpoint)
                 await first.close()
+                disk.gate.clear()
                 opening = asyncio.ensure_future(other.session.take_over())
-                while not opening.done():
-                    await asyncio.sleep(0)
-                    if list(tmp_path.glob("sessions/*.lease")) and wishes(tmp_path):
-                        opening.cancel()
+                await until(disk.waits.is_set)
+                opening.cancel()
                 await asyncio.wait([opening])
-                assert opening.cancelled()
+                disk.gate.set()
                 await until(lambda: not wishes(tmp_path))
                 assert other.session.read_only
                 await other.session.take_over()  # nobody has it: not we, either
