@@ -21,6 +21,7 @@ from resilience import (
     WrongKey,
 )
 from resilience.limits import RESTORE_PATIENCE_S
+from resilience.sessions import keyholder
 from vaults import MemoryVault
 
 HORSE, LAME_HORSE = "correct horse", "wrong horse"
@@ -141,6 +142,31 @@ def test_without_a_keyring_the_user_is_asked_once_and_may_choose(tmp_path: Path)
 
     with standin() as one, standin() as other:
         asyncio.run(main(one, other))
+
+
+def test_a_keyring_that_is_locked_at_the_first_edit_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its prompt is answered late: the work of this life becomes durable without anything being chosen."""
+    monkeypatch.setattr(keyholder, "KEYS_RETRY_S", 0.05)
+    vault = LockedVault()
+    notices: list[str] = []
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, vault=vault, notices=notices) as supervisor:
+            image = await reached(supervisor, endpoint)
+            image.edit(workspace("first"))
+            await until(lambda: any("asked again" in each for each in notices))
+            with pytest.raises(NotDurable, match="locked"):
+                await image.save()
+            assert supervisor.keys.protection is None
+            vault.locked = False
+            await until(lambda: image.session.standing is Standing.OPEN)
+            assert await image.save() > 0
+            assert supervisor.keys.protection is Protection.KEYRING
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
 
 
 def test_a_passphrase_that_is_not_given_keeps_work_in_memory(tmp_path: Path) -> None:

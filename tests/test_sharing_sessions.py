@@ -2,13 +2,18 @@
 
 import asyncio
 import shutil
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from desks import GENEROUS_S, desk, reached, standin, until
-from resilience import Busy, Put, Standing, State
+from resilience import Busy, Put, Standing, State, UsageError
+from resilience.limits import WISHES_S
 from resilience.standin.image import Image as Standin
+from store.disk import RealDisk
+from store.sessions import this_process
 from vaults import MemoryVault
 
 
@@ -101,6 +106,44 @@ def test_taking_over_saves_first(tmp_path: Path) -> None:
     assert not wishes(tmp_path)
 
 
+class FullDisk(RealDisk):
+    """Takes no new generation of a session while it is `full`; its log goes on."""
+
+    full = False
+
+    def rename(self, source: Path, target: Path) -> None:
+        if self.full and target.suffix == ".session":
+            raise OSError(28, "No space left on device", str(target))
+        super().rename(source, target)
+
+
+def test_what_is_saved_is_let_go_even_if_it_cannot_be_tidied(tmp_path: Path) -> None:
+    """Whoever let it go is read-only, not left with a session that is closed."""
+    vault, disk = MemoryVault(), FullDisk()
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, vault=vault, disk=disk) as first:
+            mine = await reached(first, endpoint)
+            mine.edit(workspace("first"))
+            await mine.save()
+            mine.edit(workspace("in the log"))
+            await mine.save()
+            disk.full = True
+            async with desk(tmp_path, vault=vault) as second:
+                other = await reached(second, endpoint)
+                await other.session.take_over(timeout=GENEROUS_S)
+                assert other.session.document.workspaces["w"].code == "in the log"
+                await until(lambda: "asked for it" in (mine.session.why_not_durable or ""))
+                assert mine.session.standing is Standing.READ_ONLY
+            await mine.session.take_over()
+            disk.full = False
+            mine.edit(workspace("mine again"))
+            await mine.save()
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
 def test_an_owner_that_does_not_answer_keeps_it(tmp_path: Path) -> None:
     """The wish is taken back when its time is over."""
     vault = MemoryVault()
@@ -117,6 +160,78 @@ def test_an_owner_that_does_not_answer_keeps_it(tmp_path: Path) -> None:
                 assert other.session.read_only
             assert not wishes(tmp_path)
             assert mine.edit(workspace("still mine")) > 0
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
+class GatedDisk(RealDisk):
+    """Takes no lock while its gate is closed."""
+
+    def __init__(self) -> None:
+        self.gate, self.waits = threading.Event(), threading.Event()
+        self.gate.set()
+
+    def lock(self, handle: int) -> bool:
+        if not self.gate.is_set():
+            self.waits.set()
+            self.gate.wait(GENEROUS_S)
+        return super().lock(handle)
+
+
+def test_a_take_over_that_is_given_up_leaves_neither_wish_nor_lease(tmp_path: Path) -> None:
+    """Cancelled, even while it opens the session; and cut short by leaving, it ends."""
+    vault, disk = MemoryVault(), GatedDisk()
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, vault=vault) as first:
+            mine = await reached(first, endpoint)
+            mine.edit(workspace("mine"))
+            await mine.save()
+            async with desk(tmp_path, vault=vault) as second:
+                other = await reached(second, endpoint)
+                asking = asyncio.ensure_future(other.session.take_over(timeout=GENEROUS_S))
+                await until(lambda: bool(wishes(tmp_path)))
+                asking.cancel()
+                await until(lambda: not wishes(tmp_path))
+                waiting = asyncio.ensure_future(other.session.take_over(timeout=GENEROUS_S))
+                await until(lambda: bool(wishes(tmp_path)))
+            assert not wishes(tmp_path)
+            with pytest.raises(UsageError, match="closed"):
+                await asyncio.wait_for(waiting, GENEROUS_S)
+            async with desk(tmp_path, vault=vault, disk=disk) as second:
+                other = await reached(second, endpoint)
+                await first.close()
+                disk.gate.clear()
+                opening = asyncio.ensure_future(other.session.take_over())
+                await until(disk.waits.is_set)
+                opening.cancel()
+                await asyncio.wait([opening])
+                disk.gate.set()
+                await until(lambda: not wishes(tmp_path))
+                assert other.session.read_only
+                await other.session.take_over()  # nobody has it: not we, either
+                assert other.session.standing is Standing.OPEN
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
+def test_the_wish_of_the_dead_is_not_fulfilled(tmp_path: Path) -> None:
+    """Killed while it asked: whoever opens the session next keeps it."""
+    vault = MemoryVault()
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, vault=vault) as first:
+            mine = await reached(first, endpoint)
+            mine.edit(workspace("mine"))
+            await mine.save()
+            wish = tmp_path / "sessions" / f"{mine.session.id}.takeover"
+            wish.write_bytes(replace(this_process(), start="another boot:1").words())
+            await asyncio.sleep(2 * WISHES_S)
+            assert mine.edit(workspace("still mine")) > 0
+            wish.write_bytes(this_process().words())
+            await until(lambda: mine.session.read_only)
 
     with standin() as endpoint:
         asyncio.run(main(endpoint))
@@ -155,6 +270,31 @@ def test_another_image_never_gets_the_session(tmp_path: Path) -> None:
     with standin() as endpoint:
         pass
     asyncio.run(main(endpoint))
+
+
+def test_who_saves_while_it_is_found_archived_is_answered(tmp_path: Path) -> None:
+    """The edit goes to the session that begins instead, and so does whoever waits for it."""
+    vault = MemoryVault()
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, vault=vault) as first:
+            image = await reached(first, endpoint)
+            image.edit(workspace("put away"))
+            await image.save()
+            old = image.session.id
+        (tmp_path / "archive").mkdir()
+        for each in (tmp_path / "sessions").glob("*-*"):
+            each.rename(tmp_path / "archive" / each.name)
+        async with desk(tmp_path, vault=vault) as second:
+            image = await second.connect(endpoint)
+            assert image.session.standing is Standing.READING
+            image.edit(workspace("at once"))
+            assert await asyncio.wait_for(image.save(), GENEROUS_S) > 0
+            assert image.session.id != old
+            assert image.session.document.workspaces["w"].code == "at once"
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
 
 
 def test_an_older_copy_put_back_is_recognised_and_may_be_accepted(tmp_path: Path) -> None:

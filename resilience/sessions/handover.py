@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from machines.events import Ask, Asked
-from resilience.errors import NotDurable
+from resilience.errors import NotDurable, UsageError
 from resilience.limits import (
     TAKE_OVER_LOOK_S,
     WISHES_S,
@@ -24,9 +24,12 @@ from resilience.sessions.turns import Turn
 from store.outcomes import Busy, LockedKey, MissingKey, WrongKey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resilience.core import ImageCore
     from store.sessions import Session
 
+_Result = TypeVar("_Result")
 _KEY_TROUBLE = (WrongKey, MissingKey, LockedKey)
 
 
@@ -137,17 +140,45 @@ class Handover(Reading):
         if kept.session is not None or sessions is None:
             return
         deadline = self._loop.time() + timeout_s
-        await self._turns.submit(partial(sessions.ask_for, kept.id), Turn.OPEN)
         wanted = self._wanted(kept)
-        while True:
-            found = await self._turns.submit(partial(take, sessions, wanted), Turn.OPEN)
-            if found.session is not None:
-                break
-            if not isinstance(found.refusal, Busy) or self._loop.time() >= deadline or self._closing:
-                await self._turns.submit(partial(sessions.stop_asking, kept.id), Turn.OPEN)
-                raise found.refusal or NotDurable("the session cannot be opened")
-            await asyncio.sleep(TAKE_OVER_LOOK_S)
+        self._asking.add(kept.id)
+        try:
+            await self._turns.submit(partial(sessions.ask_for, kept.id), Turn.OPEN)
+            while not self._closing:  # nothing is done any more for whoever waits then
+                job = self._turns.submit(partial(take, sessions, wanted), Turn.OPEN)
+                found = await self._unless_cancelled(kept, job, lambda found: found.session)
+                if found.session is not None:
+                    break
+                if not isinstance(found.refusal, Busy) or self._loop.time() >= deadline:
+                    await self._turns.submit(partial(sessions.stop_asking, kept.id), Turn.OPEN)
+                    raise found.refusal or NotDurable("the session cannot be opened")
+                await asyncio.sleep(TAKE_OVER_LOOK_S)
+            else:
+                raise UsageError("the supervisor of this image was closed; start another one")
+        except asyncio.CancelledError:
+            # A wish that stays is fulfilled for nobody, and by whoever opens the session next.
+            if not self._closed:
+                self._turns.submit(partial(sessions.stop_asking, kept.id), Turn.OPEN)
+            raise
+        finally:
+            self._asking.discard(kept.id)
         self._joined(kept, found.session)
+
+    async def _unless_cancelled(
+        self, kept: Kept, job: asyncio.Future[_Result], opened: Callable[[_Result], Session | None]
+    ) -> _Result:
+        """Wait for a job that opens a session; if nobody wants it any more when it is open, let it go."""
+
+        def let_go(done: asyncio.Future[_Result]) -> None:
+            session = opened(done.result()) if done.exception() is None else None
+            if session is not None:
+                self._close(kept, session)
+
+        try:
+            return await asyncio.shield(job)
+        except asyncio.CancelledError:
+            job.add_done_callback(let_go)
+            raise
 
     async def private_copy(self, core: ImageCore) -> None:
         """Go on with a copy of a session that somebody else has open; it is merged when that one ends.
@@ -159,7 +190,8 @@ class Handover(Reading):
         if kept.session is not None or sessions is None:
             return
         fresh = self._host.fresh_id().replace("-", "")
-        session = await self._turns.submit(partial(sessions.copy, kept.id, fresh), Turn.OPEN)
+        job = self._turns.submit(partial(sessions.copy, kept.id, fresh), Turn.OPEN)
+        session = await self._unless_cancelled(kept, job, lambda session: session)
         kept.copy_of = kept.id
         self._joined(kept, session)
 

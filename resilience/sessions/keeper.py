@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from machines.events import Ask, Asked
@@ -19,11 +20,13 @@ from resilience.limits import (
 )
 from resilience.sessions.handover import Handover
 from resilience.sessions.kept import Kept, Standing
+from resilience.sessions.turns import Turn
 from store.outcomes import LockedKey, MissingKey, WrongKey
 
 if TYPE_CHECKING:
     from resilience.core import ImageCore
     from store.documents import Edit
+    from store.sessions import Session
 
 _KEY_TROUBLE = (WrongKey, MissingKey, LockedKey)
 
@@ -111,14 +114,20 @@ class Keeper(Handover):
             if timer is not None:
                 timer.cancel()
         self._patience.clear()
+        leaving = self._save_what_is_open()
         in_time = True
         try:
             async with asyncio.timeout(timeout_s):
                 await self._open_what_waits()
                 self._closed = True
-                await self._close_all()
+                if jobs := self._close_all():
+                    await asyncio.wait(jobs)
         except TimeoutError:
             in_time = False
+            self._closed = True
+            self._close_all()
+            self._turns.hand_over()
+            self._tell_of_the_late(leaving)
         self._closed = True
         self.keyholder.close()
         for kept in [*self._kept.values(), *self._retired]:
@@ -150,12 +159,41 @@ class Keeper(Handover):
                 async with asyncio.timeout(max(0.0, until - self._loop.time()) or None):
                     await self._progress.wait()
 
-    async def _close_all(self) -> None:
+    def _save_what_is_open(self) -> list[Session]:
+        """Every session's edits before any is tidied: there may be many, and there is not much time."""
+        leaving = [kept.session for kept in self._kept.values() if kept.session is not None]
+        for session in leaving:
+            if session.written < session.revision:
+                self._turns.submit(session.write, Turn.WRITE).add_done_callback(_closing_says_it)
+        for session in leaving:
+            if session.dirty:
+                self._turns.submit(session.save, Turn.OPEN).add_done_callback(_closing_says_it)
+        return leaving
+
+    def _close_all(self) -> list[asyncio.Future[None]]:
         jobs: list[asyncio.Future[None]] = []
+        sessions = self.keyholder.sessions
+        if sessions is not None:
+            asking = [partial(sessions.stop_asking, each) for each in self._asking]
+            jobs += [self._turns.submit(job, Turn.OPEN) for job in asking]
         for kept in self._kept.values():
             session = kept.let_go(Standing.READ_ONLY)
             job = self._close(kept, session) if session is not None else None
             if job is not None:
                 jobs.append(job)
-        if jobs:
-            await asyncio.wait(jobs)
+        return jobs
+
+    def _tell_of_the_late(self, leaving: list[Session]) -> None:
+        unwritten = [each for each in leaving if each.written < each.revision]
+        unsaved = [each for each in leaving if each.saved < each.revision]
+        if unwritten:
+            self._notice(f"not durable: the last edits of {len(unwritten)} sessions may be gone: too slow a disk")
+        elif unsaved:
+            self._notice(
+                f"not durable: the last edits of {len(unsaved)} sessions are with the operating system, and "
+                "not on the medium yet"
+            )
+
+
+def _closing_says_it(job: asyncio.Future[int]) -> None:
+    job.exception()

@@ -66,6 +66,8 @@ class Keeping(ABC):
         self._wishes: asyncio.TimerHandle | None = None
         self._trouble: str | None = None
         self._told: set[str] = set()
+        self._asking: set[str] = set()
+        """The ids of sessions that others are asked for at this moment."""
         self._progress = asyncio.Event()
         self._closing = False
         self._closed = False

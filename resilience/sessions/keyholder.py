@@ -14,9 +14,9 @@ from resilience.limits import KEYS_RETRY_S
 from resilience.seams import Host
 from resilience.sessions.turns import Turn, Turns
 from store.disk import Disk, RealDisk
-from store.errors import StoreError, disk_error
-from store.keys import Keychain, KeyState, Protection, VaultError
-from store.outcomes import Busy
+from store.errors import DiskError, StoreError, disk_error
+from store.keys import Keychain, KeyState, Protection, VaultError, VaultLocked
+from store.outcomes import Busy, LockedKey
 from store.sessions import Sessions
 from store.sessions.inventory import key_ids
 from store.sessions.names import parse
@@ -84,6 +84,8 @@ class Keyholder:
         self._chain: Keychain | None = None
         self._jobs = 0
         self._asked = False
+        self._later = False
+        """What hindered the choosing passes: a prompt that stands, a full disk."""
         self._retry: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -96,6 +98,10 @@ class Keyholder:
     def can_write(self) -> bool:
         """Whether there is a key that new files can be sealed with."""
         return self.sessions is not None and self.keys.state is KeyState.READY
+
+    @property
+    def _undone(self) -> bool:
+        return self._later and self.keys.protection is None
 
     # -- what is asked of it -----------------------------------------------------------------
 
@@ -112,8 +118,11 @@ class Keyholder:
 
     def try_again(self) -> None:
         """Ask the keyring again, if that may help."""
-        if not self.busy and self.keys.state in (KeyState.LOCKED, KeyState.MISSING):
-            self._begin(lambda: self._prepare(at_start=True), Turn.KEYS)
+        if self.busy:
+            return
+        if self._undone or self.keys.state in (KeyState.LOCKED, KeyState.MISSING):
+            at_start = not self._asked
+            self._begin(lambda: self._prepare(at_start=at_start), Turn.KEYS)
 
     async def unlock(self, passphrase: str | None) -> None:
         """Raises as `Keychain.unlock`."""
@@ -169,7 +178,7 @@ class Keyholder:
             self._retry.cancel()
             self._retry = None
         asks = self.keys.state is KeyState.LOCKED and self.keys.protection is Protection.KEYRING
-        if not self.busy and (asks or self._chain is None):
+        if not self.busy and (asks or self._undone or self._chain is None):
             self._retry = self._loop.call_later(KEYS_RETRY_S, self.try_again)
 
     # -- beside the loop ---------------------------------------------------------------------
@@ -199,8 +208,10 @@ class Keyholder:
     def _prepare(self, *, at_start: bool) -> None:
         """Unlock the keys there are, or choose a protection if that was asked for or goes without asking."""
         chain = self._opened()
-        passphrase, self._passphrase = self._passphrase, None
+        self._later = False
+        passphrase = self._passphrase
         if chain.protection is not None:
+            self._passphrase = None
             chain.unlock(passphrase)
             return
         wanted = self._wanted
@@ -211,6 +222,7 @@ class Keyholder:
                 refusal = self._host.vault.usable()
             except VaultError as problem:
                 refusal = str(problem)
+                self._later = isinstance(problem, VaultLocked)
             if refusal is not None:
                 chain.why = refusal
                 return
@@ -222,6 +234,14 @@ class Keyholder:
         except Busy:  # another process chooses at this moment: what it chose holds
             chain.refresh()
             chain.unlock(passphrase)
+        except LockedKey as problem:
+            self._later = True
+            chain.why = f"the keyring took no key ({problem.detail}); it is asked again"
+            raise
+        except DiskError as problem:
+            self._later, chain.why = True, str(problem)
+            raise
+        self._passphrase = None
 
 
 def _ids(disk: Disk, directory: FilePath) -> set[str]:

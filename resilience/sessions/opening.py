@@ -101,9 +101,10 @@ def close_session(sessions: Sessions, session: Session) -> None:
 
 
 def give_away(sessions: Sessions, session: Session) -> None:
-    """As `close_session`, and only if everything could be saved first."""
+    """As `close_session`, and only if everything could be saved first; then it is let go in any case."""
     session.save()
-    close_session(sessions, session)
+    with suppress(StoreError):  # the one snapshot that says all, without which the next opening replays
+        close_session(sessions, session)
 
 
 def put_away(sessions: Sessions, session_id: str, session: Session | None) -> None:

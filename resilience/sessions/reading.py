@@ -72,7 +72,8 @@ class Reading(Keeping):
             kept.answering = False
             fresh = self._kept[core.key] = Kept.begun(core, self._host.wall())
             fresh.memory, fresh.touched, fresh.worked = kept.memory, kept.touched, kept.worked
-            fresh.dirty = kept.dirty
+            fresh.dirty, fresh.count = kept.dirty, kept.count
+            fresh.waiters, kept.waiters = kept.waiters, []  # for the same edits, whatever session has them
             core.absent()
             fresh.id = core.session
             self._schedule(fresh)

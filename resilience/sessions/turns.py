@@ -6,9 +6,11 @@ import asyncio
 import heapq
 from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from resilience.errors import UsageError
 from resilience.limits import JOURNAL_PATIENCE_S
 from resilience.seams import Lane
 
@@ -58,6 +60,18 @@ class Turns:
             self._next()
         return done
 
+    def hand_over(self) -> None:
+        """Nobody waits any more: what may still be done is done after the job at work, loop or no loop."""
+        waiting, self._waiting = sorted(self._waiting, key=lambda each: each[:2]), []
+        for turn, _, job, done in waiting:
+            if turn in (Turn.TEND, Turn.KEYS):
+                if not done.done():
+                    done.set_exception(UsageError("the supervisor was closed"))
+                    done.exception()  # whoever only began it does not read it
+                continue
+            late = self._host.off_loop(job, Lane.SESSIONS)
+            late.add_done_callback(partial(_pass_on, done))
+
     def _next(self) -> None:
         self._at_work = bool(self._waiting)
         if not self._at_work:
@@ -74,16 +88,20 @@ class Turns:
                 self._hangs = False
                 self._on_hang(False)  # noqa: FBT003 - a callback's one argument
             self._next()
-            if done.done():
-                return
-            problem = work.exception()
-            if problem is not None:
-                done.set_exception(problem)
-            else:
-                done.set_result(work.result())
+            _pass_on(done, work)
 
         self._host.off_loop(job, Lane.SESSIONS).add_done_callback(ended)
 
     def _lose_patience(self) -> None:
         self._hangs = True
         self._on_hang(True)  # noqa: FBT003 - same
+
+
+def _pass_on(done: asyncio.Future[Any], work: asyncio.Future[Any]) -> None:
+    problem = work.exception()
+    if done.done():
+        return
+    if problem is not None:
+        done.set_exception(problem)
+    else:
+        done.set_result(work.result())

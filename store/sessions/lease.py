@@ -45,6 +45,10 @@ class Owner:
     def __str__(self) -> str:
         return f"process {self.pid} of {self.user} on {self.host}"
 
+    def words(self) -> bytes:
+        """Return what `parse` reads."""
+        return json.dumps(asdict(self)).encode()
+
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
         """Return who it was; None if the words cannot be read."""
@@ -111,7 +115,7 @@ class Lease:
                 disk.truncate(handle, 0)
                 # Only words: if the disk has no room for them the lock is as good.
                 with suppress(OSError):
-                    write_all(disk, handle, json.dumps(asdict(owner)).encode())
+                    write_all(disk, handle, owner.words())
         except BaseException:
             disk.close(handle)
             raise

@@ -21,6 +21,7 @@ from store.errors import StoreClosed, disk_error
 from store.outcomes import Corrupt, Reordered
 from store.replace import replace_file
 from store.sealed import FileIdentity, Kind, LogWriter, seal_snapshot
+from store.sessions.lease import MAX_OWNER_BYTES, Owner
 from store.sessions.names import BASE_GENERATION, Suffix, generations
 from store.sessions.recovery import REVISION
 
@@ -207,11 +208,14 @@ class Session:
             return self._flush(sync=True)
 
     def wanted_elsewhere(self) -> bool:
-        """Whether another process asked for this session."""
+        """Whether another process asked for this session, and still runs as far as can be told."""
+        path, disk = self._tools.places.takeover(self.id), self._tools.directories.disk
         try:
-            return bool(self._tools.directories.disk.read(self._tools.places.takeover(self.id), 1))
+            said = disk.read(path, MAX_OWNER_BYTES)
         except OSError:
             return False
+        owner = Owner.parse(said)
+        return bool(said) and (owner is None or owner.is_alive() is not False)
 
     def compact(self) -> int:
         """Save, and leave one snapshot that says all; returns the revision, raises as `write`."""

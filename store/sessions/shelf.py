@@ -340,7 +340,7 @@ class Sessions:
             DiskError: the disk refused.
         """
         with naming("ask for the session", self.places.sessions):
-            replace_file(self._disk, self.places.takeover(session), str(self._owner).encode())
+            replace_file(self._disk, self.places.takeover(session), self._owner.words())
 
     def stop_asking(self, session: str) -> None:
         """We have it, or no longer want it."""
