@@ -278,7 +278,10 @@ class ImageCore:
     def look_at_path(self) -> None:
         """Something in the network changed: is our path another one now?"""
         if self.address is None:
-            return  # no path is known to a name that was never resolved; dialling asks again
+            # No path is known to a name that was never resolved: this may be what it has waited for.
+            if not self._resolving:
+                self.feed(e.PathChanged(usable=True))
+            return
         old, self.path = self.path, self._find_path()
         if self.path != old:
             self.feed(e.PathChanged(usable=self.path is not None, detail=describe_change(old, self.path)))

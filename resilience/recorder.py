@@ -69,7 +69,7 @@ class Recorder:
         if self._writing is None:
             self._write_next()
         elif self._hangs:
-            self._loop.call_soon(lambda: item.tell(saved=False))
+            self._loop.call_soon(self._tell_while_it_hangs, item)
             if len(self._waiting) > MAX_WAITING:
                 self._waiting.popleft()  # told as not saved already
 
@@ -102,6 +102,11 @@ class Recorder:
         records = [item.record for item in batch]
         self._host.off_loop(lambda: self._write(records)).add_done_callback(self._done)
         self._patience = self._loop.call_later(JOURNAL_PATIENCE_S, self._lose_patience)
+
+    def _tell_while_it_hangs(self, item: _Item) -> None:
+        """Not any more if the disk has answered meanwhile: then its own write tells."""
+        if self._hangs:
+            item.tell(saved=False)
 
     def _lose_patience(self) -> None:
         """A disk that hangs must not keep from the host where it stands."""

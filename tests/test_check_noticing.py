@@ -69,7 +69,7 @@ def test_a_short_break_need_not_be_noticed() -> None:
 
 def test_a_reply_may_be_heard_where_only_our_half_is_dropped() -> None:
     """And again, because our acknowledgement is dropped too: the bars count from the last of it."""
-    for answered_at, told_at, late in ((None, 14.7, 0), (None, 15.2, 1), (10.5, 13.3, 0), (10.5, 13.6, 1)):
+    for answered_at, told_at, late in ((None, 14.7, 0), (None, 15.2, 1), (10.5, 15.2, 0), (10.5, 15.7, 1)):
         told = tale("10 drop out")
         if answered_at is not None:
             told.note(9.999, Kind.SENT, gen=1, label="1000001")

@@ -173,7 +173,7 @@ def test_a_session_that_was_found_stays() -> None:
 
 def test_who_is_given_work_is_told_as_connected() -> None:
     """At once, or as late as a slow disk explains, but no later."""
-    for told_at, slow, late in ((5.001, False, 0), (5.5, False, 1), (6.5, True, 0), (8.0, True, 1)):
+    for told_at, slow, late in ((5.001, False, 0), (5.5, False, 1), (6.5, True, 0), (9.5, True, 1)):
         told = tale()
         if slow:
             told.fault("1.5 disk slow 1")

@@ -56,13 +56,16 @@ def work_goes_to_its_own_image(story: Story) -> Iterator[Violation]:
 def only_another_is_another(story: Story) -> Iterator[Violation]:
     """Orphaned is told only if another image has answered; one that was restarted gets its session again."""
     for image in story.images:
-        met_another = False
+        other: Entry | None = None
         for entry, owner in _owned(story, image):
             if entry.kind is Kind.EXECUTED:
-                met_another = met_another or not owner or entry.data["image_id"] != owner
+                other = entry if entry.data["image_id"] != owner else other
             elif back(entry):
-                met_another = False
-            elif entry.data["target"] == "Orphaned" and owner and not met_another:
+                # Told late, it may be older than the answer of the other one.
+                ours = not owner or (other is not None and other.data["image_id"] == owner)
+                if other and (ours or other.t < story.decided_from(entry.t)):
+                    other = None
+            elif entry.data["target"] == "Orphaned" and owner and other is None:
                 yield Violation(17, entry.t, image, f"told Orphaned, and nobody but {owner} has answered")
 
 

@@ -61,7 +61,7 @@ def silence_is_noticed(story: Story) -> Iterator[Violation]:
 
 def _bar(story: Story, image: int, spell: Spell, calm: Calm) -> float:
     """By when the silence that begins with `spell` must have been told."""
-    since = spell.since
+    since, heard = spell.since, list[float]()
     if any(t == spell.since for t, _ in story.faults_of(image, What.DROP_OUT)):
         heard = [e.t for e in story.of(Kind.ANSWERED, image=image) if 0 <= e.t - since <= IDLE_S]
         since = max([since, *heard]) + REPLY_TAIL_S
@@ -71,7 +71,7 @@ def _bar(story: Story, image: int, spell: Spell, calm: Calm) -> float:
             asked = entry.kind is Kind.SENT
         elif spell.since <= entry.t < bar and entry.kind is Kind.SENT:
             bar = min(bar, max(since, entry.t) + ASKING_S)
-    if asked:
+    if asked and not heard:  # what was out was answered: only what we say is dropped
         bar = min(bar, since + ASKING_S)
     return bar + SLACK_S + story.lag_s(spell.since, bar)
 
