@@ -189,6 +189,17 @@ def test_what_was_over_before_this_life_excuses_nothing(trouble: str, how: str) 
     assert accused(told) == [(15, 6.0, 0)]
 
 
+@pytest.mark.parametrize("trouble", HINDERS)
+def test_trouble_after_the_end_excuses_nothing(trouble: str) -> None:
+    """By then all had to be written."""
+    told = tale()
+    told.typed(1.0, "a")
+    ended(told, 2.0, "kill")
+    told.fault(f"2.5 {trouble}", f"2.6 {ENDS[HINDERS.index(trouble)]}")
+    started(told, 3.0, "")
+    assert accused(told) == [(15, 3.0, 0)]
+
+
 def test_each_trouble_has_its_own_end() -> None:
     """A keyring that opens heals no disk, a disk that works opens no keyring, a fast one may still refuse."""
     for trouble, healed in (
@@ -231,19 +242,20 @@ def test_trouble_is_no_excuse_for_what_was_told_saved(trouble: str, how: str) ->
     assert accused(told) == [(15, 5.0, 0)]
 
 
+@pytest.mark.parametrize(
+    ("how", "after_s", "lost"),
+    [("kill", -0.1, 0), ("kill", 0.2, 0), ("kill", 0.3, 1), ("closed", -0.0005, 0), ("closed", 0.1, 1)],
+)
 @pytest.mark.parametrize("stop", ["stall 0.5", "suspend 60"])
-def test_a_process_that_does_not_run_writes_nothing(stop: str) -> None:
-    """Excused in the life it happens to; not in the next one."""
+def test_a_process_that_does_not_run_writes_nothing(stop: str, how: str, after_s: float, lost: int) -> None:
+    """From its stop it has 250 ms anew until a kill; an end in good order is excused if it fell into one."""
+    runs_at = 2.05 + float(stop.split()[1])
     told = tale()
     told.typed(2.0, "a")
     told.fault(f"2.05 {stop}")
-    ended(told, 2.4, "kill")
+    ended(told, runs_at + after_s, how)
     started(told, 70.0, "")
-    assert accused(told) == []
-    told.typed(71.0, "b")
-    ended(told, 72.0, "kill")
-    started(told, 73.0, "")
-    assert accused(told) == [(15, 73.0, 0)]
+    assert accused(told) == [(15, 70.0, 0)] * lost
 
 
 # -- what is found -----------------------------------------------------------------------------------

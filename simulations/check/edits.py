@@ -27,7 +27,6 @@ _ENDS: dict[What, set[What]] = {
     What.DISK_WORKS: {What.DISK_FAILS, What.DISK_FULL, What.DISK_SLOW},
     What.KEYRING_OPENS: {What.KEYRING_LOCKS},
 }
-_DELAYS = frozenset({What.STALL, What.SUSPEND})
 
 
 @dataclass(slots=True)
@@ -64,24 +63,23 @@ def work_is_kept(story: Story) -> Iterator[Violation]:
 
 def _must(story: Story, known: _Work, entry: Entry) -> int:
     how, least = str(entry.data["what"]), max(known.must, known.saved)
-    if how not in ("kill", "closed") or _hindered(story, entry.t):
+    life = next((life for life in reversed(story.lives) if life.until <= entry.t), None)
+    if life is None or how not in ("kill", "closed") or _hindered(story, life.since, entry.t):
         return least
     old_at = entry.t - (WRITTEN_WITHIN_S if how == "kill" else 0.0)
-    if story.stopped(old_at, entry.t):
+    # Whoever stands still writes nothing: in the 250 ms before a kill, or when asked to end.
+    if story.stopped(min(old_at, life.until), entry.t):
         return least
     return max(least, bisect_right(known.times, old_at))
 
 
-def _hindered(story: Story, t: float) -> bool:
-    """Whether the disk or the keyring may have kept us from writing, in the life that ended by `t`."""
-    life = next((life for life in reversed(story.lives) if life.until <= t), None)
-    if life is None:
-        return False
+def _hindered(story: Story, since: float, until: float) -> bool:
+    """Whether the disk or the keyring may have kept us from writing, in the life between."""
     ill: set[What] = set()
     for at, step in story.faults:
-        if at > t:
+        if at > until:
             break
-        if at >= life.since and (ill or step.what in _DELAYS):
+        if at >= since and ill:
             return True
         ill -= _ENDS.get(step.what, set())
         if step.what is What.DISK_SLOW and not step.value:
