@@ -50,6 +50,7 @@ class Bed:
         self.cuts = 0
         self.media = 0
         self._judged: set[tuple[int, str]] = set()
+        self._trees: dict[str, Tree] = {}
         self.workload: Workload = WORKLOADS[name]()
 
     def seam(self) -> Wrapped:
@@ -155,7 +156,9 @@ class Bed:
             for left in leftovers:
                 digest = self.disk.leave(left)
                 # Whatever else led to the same medium: of this recovery other things may be asked.
-                now = tree(self.data)
+                if digest not in self._trees:
+                    self._trees[digest] = tree(self.data)
+                now = self._trees[digest]
                 if lost := aside.lost(now, opened=tried_again > 0):
                     yield lost
                 if not acked_again and (gone := destroyed(before, now, self.workload.precious)):
@@ -194,7 +197,8 @@ def sites_of(bed: Bed) -> dict[str, int | None]:
         bed.disk.cut()
         bed.disk.leave(TORN)
         listening.live(LATER_STEPS)
-        sites = dict.fromkeys(found.found, calls) | sites
+        for site in found.found:
+            sites.setdefault(site, calls)
         found.found.clear()
     return sites
 

@@ -11,11 +11,16 @@ from shelves import SID, begun, code, shelf
 from store.directories import Directories
 from store.disk import Disk
 from store.documents import Append, Edit, Put, State, applied, new_document
+from store.documents.budget import AT_MOST
 from store.sessions import Session, SessionLimits, Sessions
 from workloads import Wrong
 
-LIMITS = SessionLimits(log_bytes=900, kept=1)
-"""So small that every third step begins a generation, and the one before is no net below it."""
+LIMITS = SessionLimits(log_bytes=900, snapshot_bytes=60_000, kept=1)
+"""So small that every third step begins a generation, and the one before is no net below it; after some six
+hundred steps the oldest history goes, and again and again in a long run."""
+
+KEPT = AT_MOST["evaluations"]
+"""So much history stays whatever the budget."""
 
 EDITS = 2
 """A step."""
@@ -73,6 +78,7 @@ class SessionWorkload:
 
     def __init__(self) -> None:
         self._expected: list[State] = [new_document(SID, IMAGE, ENDPOINT, 1000.0)]
+        self._history: list[State] = []
 
     def _sessions(self, data_dir: Path, disk: Disk) -> Sessions:
         directories = Directories(disk, data_dir)
@@ -95,17 +101,21 @@ class SessionWorkload:
         if revision % EDITS:
             raise Wrong(f"revision {revision} is in the middle of a step")
         steps = revision // EDITS
-        if state != self.expected(steps):
+        history = state["evaluations"]
+        whole = len(history) >= min(steps, KEPT)  # the budget may have taken what is older
+        if not whole or {**state, "evaluations": history[::-1]} != self.expected(steps, len(history)):
             raise Wrong(f"not the state after {steps} steps: {code(state, f'w{steps % 3}')!r}")
         if receipt.missing or receipt.rolled_back:
             raise Wrong(f"something is missing: {receipt}")
         return steps
 
-    def expected(self, steps: int) -> State:
-        """Return the document after so many steps."""
+    def expected(self, steps: int, history: int) -> State:
+        """Return the document after so many steps, with so much history, the newest first."""
         while len(self._expected) <= steps:
             state = self._expected[-1]
             for edit in edits(len(self._expected)):
                 state = applied(state, edit)
-            self._expected.append(state)
-        return self._expected[steps]
+            self._history += state["evaluations"]
+            self._expected.append({**state, "evaluations": []})  # or each would be longer than the last
+        newest = self._history[:steps][::-1][:history]
+        return {**self._expected[steps], "evaluations": newest}
