@@ -98,7 +98,7 @@ class Keeping(ABC):
         if hangs:
             self._told_trouble(f"the disk has not answered for {JOURNAL_PATIENCE_S:g} s")
         else:
-            self._told_trouble(None)
+            self._told_trouble(self._saver.trouble)
 
     def _told_trouble(self, trouble: str | None) -> None:
         """A disk's refusal is told once, whatever the number of sessions."""

@@ -41,6 +41,11 @@ class Saver:
         self._after_save = after_save
         self._troubled: set[Kept] = set()
 
+    @property
+    def trouble(self) -> str | None:
+        """What the disk said to a session that is refused; None while none is."""
+        return next((kept.trouble for kept in self._troubled if kept.trouble), None)
+
     def schedule(self, kept: Kept) -> None:
         """There is something to write: it is not put off by what is edited after it."""
         if kept.writer is None and kept.trouble is None:
