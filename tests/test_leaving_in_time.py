@@ -38,7 +38,7 @@ def is_free(lease: Path) -> bool:
 
 
 def left(data_dir: Path, slow_s: float) -> tuple[list[str], list[str]]:
-    """Edit every session and leave at once; return the notices, and what stands in the sessions afterwards."""
+    """Edit every session and leave at once; return the notices, and what the sessions hold afterwards."""
     vault, disk = MemoryVault(), SlowDisk()
     notices: list[str] = []
     endpoints = [f"tcp://127.0.0.1:{port}" for port in range(1, IMAGES + 1)]  # nobody answers there

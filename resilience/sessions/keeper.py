@@ -187,7 +187,9 @@ class Keeper(Handover):
         unwritten = [each for each in leaving if each.written < each.revision]
         unsaved = [each for each in leaving if each.saved < each.revision]
         if unwritten:
-            self._notice(f"not durable: the last edits of {len(unwritten)} sessions may be gone: too slow a disk")
+            self._notice(
+                f"not durable: the last edits of {len(unwritten)} sessions may be gone: too slow a disk"
+            )
         elif unsaved:
             self._notice(
                 f"not durable: the last edits of {len(unsaved)} sessions are with the operating system, and "

@@ -59,9 +59,7 @@ class Keeping(ABC):
             passphrase=passphrase,
             read_only=read_only,
         )
-        self._saver = Saver(
-            loop, self._turns, self._told_trouble, self._prune, self.keyholder.look_again
-        )
+        self._saver = Saver(loop, self._turns, self._told_trouble, self._prune, self.keyholder.look_again)
         self._kept: dict[str, Kept] = {}
         self._retired: list[Kept] = []
         self._patience: dict[str, asyncio.TimerHandle] = {}
