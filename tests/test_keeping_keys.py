@@ -1,6 +1,7 @@
 """Keys that are locked, gone, wrong or not chosen: connections go on, work is kept, and the user is told."""
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
@@ -22,6 +23,11 @@ from resilience import (
 )
 from resilience.limits import RESTORE_PATIENCE_S
 from resilience.sessions import keyholder
+from store.credentials import Credentials
+from store.disk import RealDisk
+from store.keys import Keychain
+from store.sessions import Sessions, this_process
+from store.sessions.rotating import rotate
 from vaults import MemoryVault
 
 HORSE, LAME_HORSE = "correct horse", "wrong horse"
@@ -35,6 +41,13 @@ def files(data_dir: Path) -> list[Path]:
 def workspace(code: str, key: str = "w") -> Put:
     """Return the edit of somebody who typed this."""
     return Put("workspaces", {"title": key, "code": code}, key)
+
+
+async def stored_in(supervisor: Supervisor, endpoint: str) -> None:
+    """A session with a workspace."""
+    image = await reached(supervisor, endpoint)
+    image.edit(workspace("stored"))
+    await image.save()
 
 
 async def stored(data_dir: Path, vault: MemoryVault, endpoint: str) -> None:
@@ -167,6 +180,38 @@ def test_a_keyring_that_is_locked_at_the_first_edit_is_asked_again(
 
     with standin() as endpoint:
         asyncio.run(main(endpoint))
+
+
+def test_keys_rotated_elsewhere_while_the_keyring_is_locked_are_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new key cannot be had yet: work waits, and is saved by itself when the keyring opens."""
+    monkeypatch.setattr(keyholder, "KEYS_RETRY_S", 0.05)
+    vault = LockedVault()
+    vault.locked = False
+
+    async def main(endpoint: str, idle: str) -> None:
+        async with desk(tmp_path, vault=vault) as supervisor:
+            await stored_in(supervisor, idle)
+        async with desk(tmp_path, vault=vault) as supervisor:
+            image = await reached(supervisor, endpoint)  # nothing is open: the rotation waits for nobody
+            await until(lambda: supervisor.keys.state is KeyState.READY)
+            other = Keychain.open(tmp_path, RealDisk(), vault)
+            other.unlock()
+            sessions = Sessions(
+                tmp_path, RealDisk(), other, owner=this_process(), wall=time.time, entropy=os.urandom
+            )
+            assert rotate(sessions, Credentials(tmp_path, RealDisk(), other)).finished
+            vault.locked = True
+            image.edit(workspace("typed"))
+            with pytest.raises(NotDurable, match="locked"):
+                await image.save()
+            assert supervisor.keys.state is KeyState.LOCKED
+            vault.locked = False
+            await until(lambda: image.session.durable)
+
+    with standin() as endpoint, standin() as idle:
+        asyncio.run(main(endpoint, idle))
 
 
 def test_a_passphrase_that_is_not_given_keeps_work_in_memory(tmp_path: Path) -> None:

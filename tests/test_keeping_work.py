@@ -24,9 +24,10 @@ from resilience import (
     State,
     UsageError,
 )
-from resilience.limits import MAX_RESULT_CHARS, SAVE_DELAY_S
+from resilience.limits import JOURNAL_PATIENCE_S, MAX_RESULT_CHARS, SAVE_DELAY_S
 from shelves import SID
 from store import History
+from store.disk import RealDisk
 from store.keys import Protection
 from vaults import MemoryVault
 
@@ -324,3 +325,48 @@ def test_protection_may_be_named_at_the_start(tmp_path: Path) -> None:
         asyncio.run(life(endpoint, 0))
         asyncio.run(life(endpoint, 1))
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and b"correct horse" in p.read_bytes()]
+
+
+class HangingDisk(RealDisk):
+    """Takes long for a session's sync, and then refuses it, while `hangs`."""
+
+    hangs = False
+
+    def __init__(self) -> None:
+        self._sessions: set[int] = set()
+
+    def create(self, path: Path) -> int:
+        handle = super().create(path)
+        (self._sessions.add if path.parent.name == "sessions" else self._sessions.discard)(handle)
+        return handle
+
+    def sync(self, handle: int) -> None:
+        if self.hangs and handle in self._sessions:
+            time.sleep(1.3 * JOURNAL_PATIENCE_S)
+            raise OSError(5, "Input/output error")
+        super().sync(handle)
+
+
+def test_a_disk_that_hangs_and_then_refuses_is_never_called_well(tmp_path: Path) -> None:
+    """That it answered is no reason to say that sessions are durable again."""
+    disk = HangingDisk()
+    notices: list[str] = []
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, disk=disk, notices=notices) as supervisor:
+            image = await reached(supervisor, endpoint)
+            image.edit(Put("workspaces", {"title": "w", "code": "1"}, "w"))
+            await image.save()
+            disk.hangs = True
+            image.edit(Put("workspaces", {"title": "w", "code": "2"}, "w"))
+            with pytest.raises(NotDurable):
+                await image.save()
+            await asyncio.sleep(0.05)
+            disk.hangs = False
+            said = [each.partition(": ")[0] for each in notices]
+            assert said == ["sessions are not durable"] * 2
+            await until(lambda: notices[-1] == "sessions are durable again")
+            assert image.session.durable
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))

@@ -59,7 +59,7 @@ class Keeping(ABC):
             passphrase=passphrase,
             read_only=read_only,
         )
-        self._saver = Saver(loop, self._turns, self._told_trouble, self._prune)
+        self._saver = Saver(loop, self._turns, self._told_trouble, self._prune, self.keyholder.look_again)
         self._kept: dict[str, Kept] = {}
         self._retired: list[Kept] = []
         self._patience: dict[str, asyncio.TimerHandle] = {}
@@ -98,7 +98,7 @@ class Keeping(ABC):
         if hangs:
             self._told_trouble(f"the disk has not answered for {JOURNAL_PATIENCE_S:g} s")
         else:
-            self._told_trouble(None)
+            self._told_trouble(self._saver.trouble)
 
     def _told_trouble(self, trouble: str | None) -> None:
         """A disk's refusal is told once, whatever the number of sessions."""

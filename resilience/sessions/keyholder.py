@@ -124,6 +124,13 @@ class Keyholder:
             at_start = not self._asked
             self._begin(lambda: self._prepare(at_start=at_start), Turn.KEYS)
 
+    def look_again(self) -> None:
+        """A key was refused: another process may have changed the keys while nobody could unlock them."""
+        chain = self._chain
+        if chain is not None and self.can_write and chain.state is not KeyState.READY and not self.busy:
+            self.keys = Keys(chain.state, chain.protection, chain.why)
+            self._ask_later()
+
     async def unlock(self, passphrase: str | None) -> None:
         """Raises as `Keychain.unlock`."""
         await self._begin(lambda: self._opened().unlock(passphrase), Turn.KEYS)

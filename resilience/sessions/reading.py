@@ -168,6 +168,8 @@ class Reading(Keeping):
         """It is not open for writing: shown only, in memory only, or for a person to decide."""
         refusal = found.refusal
         was_asked = kept.answering
+        if isinstance(refusal, LockedKey):
+            self.keyholder.look_again()
         if refusal is not None and found.readable and not kept.touched:
             kept.standing, kept.refusal, kept.why = Standing.READ_ONLY, refusal, ""
             kept.memory = kept.base = found.state or kept.memory

@@ -11,6 +11,7 @@ from machines.events import Ask, Asked
 from resilience.errors import NotDurable
 from resilience.limits import SAVE_DELAY_S, SESSION_RETRY_S, WRITE_DELAY_S
 from resilience.sessions.turns import Turn, Turns
+from store.outcomes import LockedKey
 
 if TYPE_CHECKING:
     from resilience.sessions.kept import Kept
@@ -26,6 +27,7 @@ class Saver:
         turns: Turns,
         told_trouble: Callable[[str | None], None],
         after_save: Callable[[Kept], None],
+        key_refused: Callable[[], None],
     ) -> None:
         """Begin with nothing to do.
 
@@ -34,12 +36,19 @@ class Saver:
             turns: the lane of sessions.
             told_trouble: told what the disk said when it refused, and None when no session is refused.
             after_save: told of every session that is on the medium.
+            key_refused: told when there was no key to seal with.
         """
         self._loop = loop
         self._turns = turns
         self._told_trouble = told_trouble
         self._after_save = after_save
+        self._key_refused = key_refused
         self._troubled: set[Kept] = set()
+
+    @property
+    def trouble(self) -> str | None:
+        """What the disk said to a session that is refused; None while none is."""
+        return next((kept.trouble for kept in self._troubled if kept.trouble), None)
 
     def schedule(self, kept: Kept) -> None:
         """There is something to write: it is not put off by what is edited after it."""
@@ -84,6 +93,8 @@ class Saver:
             if session.saved < session.revision:
                 self.schedule(kept)
         else:
+            if isinstance(problem, LockedKey):
+                self._key_refused()
             self._trouble(kept, str(problem) or type(problem).__name__)
 
     def _well(self, kept: Kept) -> None:

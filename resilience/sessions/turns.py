@@ -84,11 +84,11 @@ class Turns:
         def ended(work: asyncio.Future[Any]) -> None:
             if patience is not None:
                 patience.cancel()
-            if self._hangs:
-                self._hangs = False
-                self._on_hang(False)  # noqa: FBT003 - a callback's one argument
+            hung, self._hangs = self._hangs, False
             self._next()
             _pass_on(done, work)
+            if hung:  # behind whoever is told what came of it: it may have ended in a refusal
+                self._loop.call_soon(self._on_hang, False)  # noqa: FBT003 - a callback's one argument
 
         self._host.off_loop(job, Lane.SESSIONS).add_done_callback(ended)
 
