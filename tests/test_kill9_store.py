@@ -41,8 +41,7 @@ def test_no_acknowledgement_is_taken_back_by_a_kill(tmp_path: Path, name: str) -
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_a_program_that_only_says_it_wrote_is_caught(tmp_path: Path, name: str) -> None:
     """It cannot go on, or the judge sees that nothing is there; the latter, if only its logs are empty."""
-    found = report("kill_bed.py", name, tmp_path / "1", "--rounds", 3, "--leave-out", "write")
-    assert found["faults"]
-    left_out = f"write {WORKLOADS[name]().logs}".strip()
-    found = report("kill_bed.py", name, tmp_path / "2", "--rounds", 3, "--leave-out", left_out)
+    for left_out in sorted({"write", f"write {WORKLOADS[name]().logs}".strip()}):
+        found = report("kill_bed.py", name, tmp_path / left_out, "--rounds", 3, "--leave-out", left_out)
+        assert found["faults"]
     assert any("were acknowledged" in fault or "no document" in fault for fault in found["faults"])

@@ -36,6 +36,7 @@ class Bed:
     """One workload on one forgetful file system.
 
     Attributes:
+        steps: how many a life has before the first cut.
         cuts: how often the power went.
         media: how many different media were judged.
     """
@@ -47,6 +48,7 @@ class Bed:
         self.home = disk.mount / "home"
         self.data = self.home / "user" / "data"  # neither is there when the work begins
         self.kills = kills
+        self.steps = STEPS
         self.cuts = 0
         self.media = 0
         self._judged: set[tuple[int, str]] = set()
@@ -94,7 +96,7 @@ class Bed:
         for calls in count(since):
             self.begin()
             self.disk.arm(calls)
-            acked, tried = self.live(STEPS)
+            acked, tried = self.live(self.steps)
             over = self.disk.calls < calls
             if self.kills:
                 yield from self._killed(acked, tried)
@@ -226,6 +228,7 @@ def main() -> None:
     parser.add_argument("workload", choices=WORKLOADS)
     parser.add_argument("what", choices=["cuts", "sites"])
     parser.add_argument("place", type=Path)
+    parser.add_argument("--steps", type=int, default=STEPS, help="before a cut; not for sites")
     parser.add_argument("--mixes", type=int, default=2, help="leftovers with a toss for each file and name")
     parser.add_argument("--recoveries", type=int, default=0, help="of which media; 1: all, 0: none")
     parser.add_argument("--leave-out", default="", help="see wrapped_disks.LeavingOut")
@@ -234,6 +237,7 @@ def main() -> None:
     own_mounts()
     with Forgetful(options.place) as disk:
         bed = Bed(disk, options.workload, options.leave_out)
+        bed.steps = options.steps
         if options.what == "sites":
             found = {}
             for site, torn_at in sites_of(bed).items():
