@@ -26,6 +26,7 @@ from resilience.sessions import keyholder
 from store.credentials import Credentials
 from store.disk import RealDisk
 from store.keys import Keychain
+from store.keys.keychain import LOCK
 from store.sessions import Sessions, this_process
 from store.sessions.rotating import rotate
 from vaults import MemoryVault
@@ -180,6 +181,50 @@ def test_a_keyring_that_is_locked_at_the_first_edit_is_asked_again(
 
     with standin() as endpoint:
         asyncio.run(main(endpoint))
+
+
+def test_keys_that_another_program_sets_up_at_the_same_moment_are_used(tmp_path: Path) -> None:
+    """It holds the lock and has written nothing yet: the work of this one waits for what it chooses."""
+    vault, disk = MemoryVault(), RealDisk()
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, vault=vault) as supervisor:
+            image = await reached(supervisor, endpoint)
+            lock = disk.create(tmp_path / LOCK)
+            assert disk.lock(lock)
+            image.edit(workspace("first"))
+            with pytest.raises(NotDurable):
+                await image.save()
+            disk.close(lock)
+            await until(lambda: image.session.durable)
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
+def test_what_is_chosen_on_the_command_line_meanwhile_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running program that keeps work in memory goes by it, even if sessions are there already."""
+    monkeypatch.setattr(keyholder, "KEYS_RETRY_S", 0.05)
+    vault = MemoryVault()
+    vault.refuses = "there is no keyring"
+
+    async def main(endpoint: str, there: str) -> None:
+        async with desk(tmp_path, vault=vault) as supervisor:
+            image = await reached(supervisor, endpoint)
+            image.edit(workspace("first"))
+            with pytest.raises(NotDurable, match="no keyring"):
+                await image.save()
+            chosen = Keychain.open(tmp_path, RealDisk(), vault)
+            chosen.choose(Protection.INSECURE)
+            async with desk(tmp_path, vault=vault) as other:
+                await stored_in(other, there)
+            await until(lambda: image.session.durable)
+            assert supervisor.keys.protection is Protection.INSECURE
+
+    with standin() as endpoint, standin() as there:
+        asyncio.run(main(endpoint, there))
 
 
 def test_keys_rotated_elsewhere_while_the_keyring_is_locked_are_asked_for_again(

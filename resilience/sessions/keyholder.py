@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from resilience.limits import KEYS_RETRY_S
+from resilience.limits import KEYS_RETRY_S, SESSION_RETRY_S
 from resilience.seams import Host
 from resilience.sessions.turns import Turn, Turns
 from store.disk import Disk, RealDisk
 from store.errors import DiskError, StoreError, disk_error
-from store.keys import Keychain, KeyState, Protection, VaultError, VaultLocked
+from store.keys import Keychain, KeyState, Protection, VaultError
 from store.outcomes import Busy, LockedKey
 from store.sessions import Sessions
 from store.sessions.inventory import key_ids
@@ -84,8 +84,9 @@ class Keyholder:
         self._chain: Keychain | None = None
         self._jobs = 0
         self._asked = False
-        self._later = False
-        """What hindered the choosing passes: a prompt that stands, a full disk."""
+        self._later: float | None = None
+        """What hindered the choosing passes (no keyring yet, a prompt that stands, a full disk, another
+        program that chooses just now): so many seconds later it is tried again."""
         self._retry: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -101,7 +102,7 @@ class Keyholder:
 
     @property
     def _undone(self) -> bool:
-        return self._later and self.keys.protection is None
+        return self._later is not None and self.keys.protection is None
 
     # -- what is asked of it -----------------------------------------------------------------
 
@@ -133,7 +134,7 @@ class Keyholder:
 
     async def unlock(self, passphrase: str | None) -> None:
         """Raises as `Keychain.unlock`."""
-        await self._begin(lambda: self._opened().unlock(passphrase), Turn.KEYS)
+        await self._begin(lambda: self._chosen().unlock(passphrase), Turn.KEYS)
 
     async def protect(self, protection: Protection, passphrase: str | None) -> None:
         """Raises as `Keychain.choose`."""
@@ -186,7 +187,8 @@ class Keyholder:
             self._retry = None
         asks = self.keys.state is KeyState.LOCKED and self.keys.protection is Protection.KEYRING
         if not self.busy and (asks or self._undone or self._chain is None):
-            self._retry = self._loop.call_later(KEYS_RETRY_S, self.try_again)
+            delay_s = self._later if self._undone and self._later else KEYS_RETRY_S
+            self._retry = self._loop.call_later(delay_s, self.try_again)
 
     # -- beside the loop ---------------------------------------------------------------------
 
@@ -209,13 +211,20 @@ class Keyholder:
             self._chain = self._open()
         return self._chain
 
+    def _chosen(self) -> Keychain:
+        """The keys, with what another program, or its user, has chosen since."""
+        chain = self._opened()
+        if chain.protection is None:
+            chain.refresh()
+        return chain
+
     def _named(self) -> set[str]:
         return key_ids(self.sessions) if self.sessions is not None else set()
 
     def _prepare(self, *, at_start: bool) -> None:
         """Unlock the keys there are, or choose a protection if that was asked for or goes without asking."""
-        chain = self._opened()
-        self._later = False
+        chain = self._chosen()
+        self._later = None
         passphrase = self._passphrase
         if chain.protection is not None:
             self._passphrase = None
@@ -229,24 +238,28 @@ class Keyholder:
                 refusal = self._host.vault.usable()
             except VaultError as problem:
                 refusal = str(problem)
-                self._later = isinstance(problem, VaultLocked)
             if refusal is not None:
-                chain.why = refusal
+                self._later, chain.why = KEYS_RETRY_S, refusal
                 return
             wanted = Protection.KEYRING
-        if self._read_only:
-            return
+        if not self._read_only:
+            self._choose(chain, wanted, passphrase)
+
+    def _choose(self, chain: Keychain, wanted: Protection, passphrase: str | None) -> None:
         try:
             chain.choose(wanted, passphrase, self._named())
         except Busy:  # another process chooses at this moment: what it chose holds
             chain.refresh()
+            if chain.protection is None:  # it has not written it yet
+                self._later, chain.why = SESSION_RETRY_S, "another program sets the keys up at this moment"
+                raise
             chain.unlock(passphrase)
         except LockedKey as problem:
-            self._later = True
+            self._later = KEYS_RETRY_S
             chain.why = f"the keyring took no key ({problem.detail}); it is asked again"
             raise
         except DiskError as problem:
-            self._later, chain.why = True, str(problem)
+            self._later, chain.why = SESSION_RETRY_S, str(problem)
             raise
         self._passphrase = None
 
