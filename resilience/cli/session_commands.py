@@ -221,13 +221,11 @@ def sessions_repair(
 
 
 @sessions.command("clean")
-@click.option("--days", type=click.FloatRange(0), default=30, show_default=True, help="Unused for so long.")
+@click.option("--days", type=click.IntRange(0), default=30, show_default=True, help="Unused for so long.")
 @click.option("--purge", is_flag=True, help="Also remove what is as old in archive and quarantine. For good.")
 @click.option("--yes", "carry_out", is_flag=True, help="Do it; without this it is only shown.")
 @common
-def sessions_clean(
-    data_dir: Path | None, *, days: float, purge: bool, carry_out: bool, as_json: bool
-) -> None:
+def sessions_clean(data_dir: Path | None, *, days: int, purge: bool, carry_out: bool, as_json: bool) -> None:
     """Show what could be tidied up, and do it if told to: unused sessions go to the archive."""
     from resilience.cli.upkeep import clean  # noqa: PLC0415 - imported when used
 

@@ -142,6 +142,10 @@ def export(
         entry = desk.find(session)
         if file != STDIN and file.exists() and not force:
             raise Refused("exists", f"{file} is there already.", "Name another file, or say --force.")
+        if file != STDIN and not file.resolve().parent.is_dir():
+            raise Refused(
+                "missing", f"There is no directory {file.parent}.", "Make it, or name another file."
+            )
         desk.unlock(given)
         found = gather(desk.sessions, entry.session, time.time())
         data = _file(found, plain=plain, given=export_given)
