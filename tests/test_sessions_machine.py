@@ -34,7 +34,7 @@ from store.credentials import Credentials
 from store.documents import Drop, Edit, Patch, dump
 from store.errors import StoreError
 from store.keys import Protection
-from store.outcomes import Corrupt, RolledBack
+from store.outcomes import Corrupt, RolledBack, TooNew
 from store.sessions import Session, Sessions
 from store.sessions.repair import repair
 from store.sessions.rotating import rotate
@@ -129,6 +129,9 @@ class Life(RuleBasedStateMachine):
         except RolledBack:
             assert self.damaged  # cut off exactly between two records, it is a shorter log
             return sessions.open(SID, acknowledged=self.floor, accept_rollback=True)
+        except TooNew:
+            assert self.damaged  # a flip in the version of a file that was cut off: nothing vouches for it
+            return None
         except Corrupt:
             assert self.damaged
             repair(sessions, SID)

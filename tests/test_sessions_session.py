@@ -15,6 +15,7 @@ from store.documents import BadEdit, Put
 from store.errors import StoreClosed
 from store.outcomes import Busy
 from store.sessions import SessionLimits
+from store.sessions.session import REST_AFTER
 
 LOG_BYTES = SessionLimits().log_bytes
 
@@ -281,3 +282,20 @@ def test_a_session_takes_less_than_a_megabyte_whatever_happens_to_it(tmp_path: P
     assert len([path for path in files if path.suffix == ".session"]) == SessionLimits().kept
     newest = max(path.stat().st_size for path in files)  # what an upgrade would keep beside them
     assert sum(path.stat().st_size for path in files) + newest < 1_000_000
+
+
+def test_a_document_nobody_looks_at_goes_to_rest(tmp_path: Path) -> None:
+    """After half a minute, if it is saved; a look wakes it, and nothing is lost on the way."""
+    session = begun(shelf(tmp_path))
+    session.edit(typed("one"))
+    for _ in range(REST_AFTER + 1):
+        session.tend()
+    assert session._awake is not None  # not saved yet
+    session.save()
+    for _ in range(REST_AFTER):
+        session.tend()
+    assert session._awake is None
+    assert code(session.state) == "one"
+    session.tend()
+    assert session._awake is not None
+    session.close()

@@ -17,7 +17,7 @@ from resilience.sessions.opening import (
     give_away,
     put_away,
     take,
-    wished_for,
+    tended,
 )
 from resilience.sessions.reading import Reading
 from resilience.sessions.turns import Turn
@@ -93,7 +93,7 @@ class Handover(Reading):
         self._wishes = None
         open_now = [kept.session for kept in self._kept.values() if kept.session is not None]
         if open_now:
-            job = self._turns.submit(partial(wished_for, open_now), Turn.TEND)
+            job = self._turns.submit(partial(tended, open_now), Turn.TEND)
             job.add_done_callback(self._wished)
 
     def _wished(self, job: asyncio.Future[list[Session]]) -> None:

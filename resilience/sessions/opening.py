@@ -122,8 +122,10 @@ def take(sessions: Sessions, wanted: Wanted) -> Found:
     return found
 
 
-def wished_for(sessions: list[Session]) -> list[Session]:
-    """Return those that another process asks for."""
+def tended(sessions: list[Session]) -> list[Session]:
+    """Let idle documents rest, and return the sessions that another process asks for."""
+    for session in sessions:
+        session.tend()
     return [each for each in sessions if each.wanted_elsewhere()]
 
 

@@ -85,19 +85,6 @@ MUTANTS: tuple[Mutant, ...] = (
         first=("powercut",),
     ),
     Mutant(
-        name="closed-without-saving",
-        area=Area.STORE,
-        file=SESSION,
-        old="""\
-                self._flush(sync=True)
-                if compact:
-                    self._compact()
-            finally:""",
-        new="                pass\n            finally:",
-        mistake="A session that is closed is let go as it is.",
-        laws=(15,),
-    ),
-    Mutant(
         name="work-in-the-header",
         area=Area.STORE,
         file=SESSION,

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 
+REST_AFTER = 30
+"""Times a session is tended without a look at its document: half a minute, longer than a pause in typing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
@@ -93,6 +96,7 @@ class Session:
         self._lock = threading.Lock()
         self._awake: State | None = recovered.state
         self._asleep = b""
+        self._unused = 0
         self._revision = self._written = receipt.revision
         # What stands in a log may not be on the medium: whoever wrote it was killed before a sync, perhaps.
         self._saved = receipt.base_revision if recovered.logged else receipt.revision
@@ -150,10 +154,17 @@ class Session:
         """
         with self._lock:
             if self._awake is not None and not self.dirty:
-                self._asleep, self._awake = zlib.compress(dump(self._awake), 1), None
+                self._asleep, self._awake = zlib.compress(dump(self._awake), 6), None
             return self._awake is None
 
+    def tend(self) -> None:
+        """To be called about once a second: a document that nobody has looked at for a while goes to rest."""
+        self._unused += 1
+        if self._unused >= REST_AFTER:
+            self.rest()
+
     def _wake(self) -> State:
+        self._unused = 0
         if self._awake is None:
             self._awake, self._asleep = parse(zlib.decompress(self._asleep)), b""
         return self._awake
