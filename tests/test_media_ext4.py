@@ -63,8 +63,8 @@ def test_a_missing_sync_is_caught(place: Path, name: str, left_out: str) -> None
 
 
 def test_a_missing_sync_is_caught_at_random_moments(place: Path) -> None:
-    """Long before the rounds are over."""
-    words = ("--rounds", 40, "--leave-out", "sync", "--until-caught")
+    """Some time before the rounds are over: how soon depends on when the kernel writes by itself."""
+    words = ("--rounds", 400, "--leave-out", "sync", "--until-caught")
     found = report("ext4_bed.py", "replacement", "moments", place, *words)
     assert found["faults"]
-    assert found["cuts"] < 40
+    assert found["cuts"] < 400
