@@ -111,16 +111,6 @@ class Recovery:
             return Corrupt("read the session", self._path(generation, Suffix.SNAPSHOT), str(problem))
         return None
 
-    def verify_log(self, generation: int) -> Finding | None:
-        """Say what is wrong with a log, if anything is."""
-        found, _ = self._log(generation)
-        if found is None or isinstance(found, Finding):
-            return found
-        path = self._path(generation, Suffix.EDITS)
-        if found.ending is Ending.CLEAN:
-            return None
-        return Finding(path.name, found.outcome or Outcome.CORRUPT, found.ending)
-
     # -- snapshots -------------------------------------------------------------------------
 
     def _opened(self, generation: int) -> Opened | None:
