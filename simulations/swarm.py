@@ -32,6 +32,10 @@ PATTERNS = ("pair",) * 12 + ("coincidence",) * 3 + ("swizzle",) * 3 + ("burst",)
 COINCIDENCE_S = 0.01
 BURST_S = 1.0
 LOADS = (0.4, 1.0, 1.0, 2.0, 2.0, 5.0), (0.5, 2.0, 5.0, 5.0, 15.0)  # means between evaluations; timeouts
+TYPING = (0.0, 0.5, 2.0, 2.0, 2.0, 2.0, 5.0, 5.0)
+"""Means between edits; 0: nobody types."""
+ONLOOKERS = 0.25
+"""The share of those who type nothing that evaluate nothing either: only the journal writes then."""
 HOSTILE = ("garbage", "http", "silence", "flood", "huge", "wrong")
 
 
@@ -131,6 +135,10 @@ def swarm(seed: int) -> Scenario:
     length_s = dice.uniform(*(LONG_S if dice.random() < LONG_SHARE else SHORT_S))
     steps = _Schedule(dice, images, kinds, length_s).make(dice.randrange(STEPS[0], STEPS[1] + 1))
     every_s, timeout_s = (dice.choice(values) for values in LOADS)
+    typist = random.Random(f"{KEY}/{seed}/typist")  # of its own: what he draws changes no schedule
+    edit_every_s = typist.choice(TYPING)
+    if not edit_every_s and typist.random() < ONLOOKERS:
+        every_s = 0.0
     return Fixed(
         key=KEY,
         title=f"random trouble {seed}",
@@ -139,7 +147,7 @@ def swarm(seed: int) -> Scenario:
         images=images,
         named=named,
         real=False,
-        load=Load(evaluate_every_s=every_s, timeout_s=timeout_s),
+        load=Load(evaluate_every_s=every_s, edit_every_s=edit_every_s, timeout_s=timeout_s),
     )
 
 

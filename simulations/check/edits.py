@@ -58,7 +58,16 @@ def work_is_kept(story: Story) -> Iterator[Violation]:
                 known.texts.append(str(entry.data["text"]))
                 known.times.append(entry.t)
             elif not entry.data["problem"]:
+                yield from _answered(entry)
                 known.saved = max(known.saved, known.count(str(entry.data["text"])))
+
+
+def _answered(entry: Entry) -> Iterator[Violation]:
+    """`save()` tells which revision is on the medium: at least that of what was typed before it."""
+    revision, saved = _number(entry, "revision"), _number(entry, "saved")
+    if saved < revision:
+        what = f"told as saved was revision {saved}; it was asked to be {revision}"
+        yield Violation(15, entry.t, entry.image, what)
 
 
 def _must(story: Story, known: _Work, entry: Entry) -> int:

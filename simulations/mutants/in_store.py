@@ -50,7 +50,7 @@ MUTANTS: tuple[Mutant, ...] = (
         new="            self._disk.sync_dir(self._shelf.journal)\n",
         mistake="The journal's directory is synced, the directories on the way to it are not.",
         laws=(14,),
-        first=("powercut",),
+        first=("regression 1",),
     ),
     Mutant(
         name="failed-handle-used-again",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,9 @@ SHORT_TIMEOUT_S, LONG_TIMEOUT_S = 0.3, 20.0
 WORKSPACE = "w1"
 SAVED_BY_HAND = 0.2
 """The share of edits after which the user saves at once, and waits for it."""
+
+SAVED_TWICE = 0.5
+"""The share of those in which one more thing occurs to the user while the save is under way."""
 
 OF_AN_IMAGE = 1_000_000
 """Labels of image i are i + 1 million and some: every evaluation of a run has code of its own."""
@@ -75,6 +79,7 @@ class User:
         self._load = load
         self._dice = dice
         self._labels = labels
+        self._afterthoughts = universe.dice(f"afterthoughts of {number} from {universe.now}")
         self._tasks: set[asyncio.Task[None]] = set()
         self._probing: asyncio.Task[None] | None = None
 
@@ -118,24 +123,31 @@ class User:
             return
         while True:
             await asyncio.sleep(self._dice.expovariate(1 / self._load.edit_every_s))
-            text = str(next(self._labels))
-            code = f'{text}{COMMENT}{CANARY}{self._number}"'
-            try:
-                revision = self._image.edit(Put("workspaces", {"title": "w", "code": code}, WORKSPACE))
-            except ResilienceError:
-                continue  # read-only: another process has the session
-            opened = self._image.session.standing is Standing.OPEN
-            self._note(Kind.EDITED, revision=revision, text=text, open=opened)
-            if self._dice.random() < SAVED_BY_HAND:
-                self.spawn(self._save(text))
+            self._edit(saved=self._dice.random() < SAVED_BY_HAND)
 
-    async def _save(self, text: str) -> None:
-        problem = ""
+    def _edit(self, *, saved: bool) -> None:
+        text = str(next(self._labels))
+        code = f'{text}{COMMENT}{CANARY}{self._number}"'
         try:
-            await self._image.save()
+            revision = self._image.edit(Put("workspaces", {"title": "w", "code": code}, WORKSPACE))
+        except ResilienceError:
+            return  # read-only: another process has the session
+        opened = self._image.session.standing is Standing.OPEN
+        self._note(Kind.EDITED, revision=revision, text=text, open=opened)
+        if saved:
+            self.spawn(self._save(text, revision if opened else 0))
+            if self._afterthoughts.random() < SAVED_TWICE:
+                # Behind the first step of the save: it is under way by then.
+                asyncio.get_running_loop().call_soon(partial(self._edit, saved=True))
+
+    async def _save(self, text: str, revision: int) -> None:
+        """`revision` 0: the session is not open yet, and what it will be numbered is not known."""
+        problem, saved = "", 0
+        try:
+            saved = await self._image.save()
         except (ResilienceError, StoreError) as told:
             problem = type(told).__name__
-        self._note(Kind.SAVE, text=text, problem=problem)
+        self._note(Kind.SAVE, text=text, problem=problem, revision=revision, saved=saved)
 
     def _patience(self) -> float:
         roll = self._dice.random()
