@@ -140,6 +140,8 @@ class Exchange:
     def _take(self, wanted: Callable[[Asked], bool]) -> list[Asked]:
         """Remove from the queue before anybody is told: whoever is told may ask again at once."""
         taken = [asked for asked in self._queue if wanted(asked)]
+        if not taken:
+            return taken
         self._queue = deque(asked for asked in self._queue if asked not in taken)
         return taken
 

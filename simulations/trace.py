@@ -70,12 +70,17 @@ class Entry:
     image: int = -1
     data: dict[str, Datum] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        """Write it as one line of JSON, the same everywhere."""
-        whole: dict[str, Any] = {"t": round(self.t, 6), "kind": self.kind.value}
+    @property
+    def whole(self) -> dict[str, Any]:
+        """Everything it says, in the order in which it is written."""
+        whole: dict[str, Any] = {"t": round(self.t, 6), "kind": self.kind}
         if self.image >= 0:
             whole["image"] = self.image
-        return _encode(whole | self.data)
+        return whole | self.data
+
+    def __str__(self) -> str:
+        """Write it as one line of JSON, the same everywhere."""
+        return _encode(self.whole)
 
 
 class Trace:
@@ -98,5 +103,5 @@ class Trace:
     @property
     def digest(self) -> str:
         """A fingerprint: equal traces have equal ones."""
-        whole = hashlib.sha256("\n".join(map(str, self.entries)).encode())
+        whole = hashlib.sha256(_encode([entry.whole for entry in self.entries]).encode())
         return whole.hexdigest()[:16]

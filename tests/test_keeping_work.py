@@ -29,6 +29,7 @@ from shelves import SID
 from store import History
 from store.disk import RealDisk
 from store.keys import Protection
+from store.sessions import Session
 from vaults import MemoryVault
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,6 +146,29 @@ def test_what_was_saved_is_on_the_medium(tmp_path: Path) -> None:
         asyncio.run(main(endpoint))
     last = History.open(tmp_path, read_only=True).sessions()[0]
     assert last.revision == 2
+
+
+def test_what_is_written_waits_for_its_save_in_peace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One write, then one save: no job asks again and again meanwhile whether there is anything to write."""
+    jobs: list[str] = []
+    for name in ("write", "save"):
+        real = getattr(Session, name)
+        monkeypatch.setattr(
+            Session, name, lambda self, *, name=name, real=real: (jobs.append(name), real(self))[1]
+        )
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path) as supervisor:
+            image = await reached(supervisor, endpoint)
+            image.edit(CODE)
+            await image.save()
+            jobs.clear()
+            image.edit(CODE)
+            await until(lambda: image.session.durable)
+            assert jobs == ["write", "save"]
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
 
 
 def test_connected_and_modified_tell_the_truth(tmp_path: Path) -> None:

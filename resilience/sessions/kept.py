@@ -114,6 +114,11 @@ class Kept:
         return self.session.saved if self.session is not None else 0
 
     @property
+    def written(self) -> bool:
+        """Whether all of them survive the end of this process."""
+        return self.session is not None and self.session.written >= self.session.revision
+
+    @property
     def durable(self) -> bool:
         """Whether all of them do."""
         if self.standing is Standing.OPEN:

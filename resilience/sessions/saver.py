@@ -51,8 +51,8 @@ class Saver:
         return next((kept.trouble for kept in self._troubled if kept.trouble), None)
 
     def schedule(self, kept: Kept) -> None:
-        """There is something to write: it is not put off by what is edited after it."""
-        if kept.writer is None and kept.trouble is None:
+        """There is something to write or to save: it is not put off by what is edited after it."""
+        if kept.writer is None and kept.trouble is None and not kept.written:
             kept.writer = self._loop.call_later(WRITE_DELAY_S, self._write, kept)
         if kept.saver is None and not kept.saving:
             delay_s = SESSION_RETRY_S if kept.trouble is not None else SAVE_DELAY_S

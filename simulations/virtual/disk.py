@@ -59,6 +59,7 @@ class VirtualDisk:
         self._opened = 2  # no handle is given twice, so that the use of a closed one is always refused
         self._handles: dict[int, int] = {}  # to inodes
         self._locks: dict[int, int] = {}  # inode to the handle that has its lock
+        self._synced = False  # since the last `fold`
         self._job_began: int | None = None  # at this length of the log
         self._capacity: int | None = None
 
@@ -126,6 +127,9 @@ class VirtualDisk:
 
     def fold(self) -> None:
         """Move to the medium, in order, what is certain, unless something uncertain came before it there."""
+        if not self._synced:
+            return  # nothing became certain
+        self._synced = False
         doubtful = frozenset(uncertain(self.log))
         kept: list[Op] = []
         blocked: set[Place] = set()
@@ -273,6 +277,7 @@ class VirtualDisk:
         if self.fails or self.fails_at_sync:
             raise refusal(errno.EIO)
         self.log.append(Op(Call.SYNC, (place,)))
+        self._synced = True
         if self._job_began is None:
             self.fold()
 
