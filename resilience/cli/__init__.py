@@ -21,6 +21,7 @@ from resilience.cli.options import (
     EXIT_UNKNOWN,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
+    FILE,
     common,
     data_dir_option,
     passphrase_option,
@@ -110,15 +111,38 @@ def watch(
     metavar="S",
 )
 @click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
+@click.option(
+    "--passphrase-file",
+    "passphrase_file",
+    type=FILE,
+    metavar="FILE",
+    help="Holds the keys' passphrase, if they have one; - is stdin. Else RESILIENCE_PASSPHRASE. "
+    "Without it the evaluation is not kept in the session.",
+)
 @data_dir_option
 def evaluate(
-    endpoint: str, code: str, connect_s: float, timeout_s: float, data_dir: Path | None, *, as_json: bool
+    endpoint: str,
+    code: str,
+    *,
+    connect_s: float,
+    timeout_s: float,
+    passphrase_file: Path | None,
+    data_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Evaluate CODE in the image at ENDPOINT, at most once, and print the result."""
     from resilience.cli.evaluate import run  # noqa: PLC0415 - imported when used
 
     sys.exit(
-        run(endpoint, code, connect_s=connect_s, timeout_s=timeout_s, data_dir=data_dir, as_json=as_json)
+        run(
+            endpoint,
+            code,
+            connect_s=connect_s,
+            timeout_s=timeout_s,
+            data_dir=data_dir,
+            passphrase_file=passphrase_file,
+            as_json=as_json,
+        )
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 from pathlib import Path
@@ -12,23 +13,50 @@ from machines import State
 from machines.table import LIVE
 from resilience.cli import EXIT_FAILED, EXIT_UNKNOWN, EXIT_UNREACHABLE
 from resilience.cli.lines import reason_text, write
+from resilience.cli.passphrases import KEYS, offered
 from resilience.cli.running import run_until_done
-from resilience.errors import Expired, ImageError, OutcomeUnknown, ResilienceError, printable
+from resilience.cli.words import Refused, refused
+from resilience.errors import (
+    Expired,
+    ImageError,
+    NotDurable,
+    OutcomeUnknown,
+    ResilienceError,
+    printable,
+)
+from resilience.image import Image
 from resilience.supervisor import Supervisor
 from resilience.wire import Reply
+from store.keys import KeyState, Protection
+
+KEPT_WITHIN_S = 3.0
+"""A passphrase takes half a second to become a key, a keyring that nobody opens for ever; who asked for one
+evaluation has its answer by then."""
 
 
 def run(
-    endpoint: str, code: str, *, connect_s: float, timeout_s: float, data_dir: Path | None, as_json: bool
+    endpoint: str,
+    code: str,
+    *,
+    connect_s: float,
+    timeout_s: float,
+    data_dir: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
 ) -> int:
     """Evaluate and print; returns the exit code."""
-    return run_until_done(_evaluate(endpoint, code, connect_s, timeout_s, data_dir, as_json=as_json))
+    try:
+        passphrase = offered(passphrase_file)
+    except Refused as problem:
+        return refused(problem, as_json=as_json)
+    supervisor = Supervisor(data_dir, passphrase=passphrase, on_notice=_to_stderr)
+    return run_until_done(_evaluate(supervisor, endpoint, code, connect_s, timeout_s, as_json=as_json))
 
 
 async def _evaluate(
-    endpoint: str, code: str, connect_s: float, timeout_s: float, data_dir: Path | None, *, as_json: bool
+    supervisor: Supervisor, endpoint: str, code: str, connect_s: float, timeout_s: float, *, as_json: bool
 ) -> int:
-    async with Supervisor(data_dir, on_notice=lambda words: click.echo(words, err=True)) as supervisor:
+    async with supervisor:
         image = await supervisor.connect(endpoint)
         with contextlib.suppress(TimeoutError):
             await image.wait_for(State.CONNECTED, State.FAILED, State.ORPHANED, timeout=connect_s)
@@ -39,12 +67,34 @@ async def _evaluate(
         try:
             reply = await image.evaluate(code, timeout=timeout_s)
         except OutcomeUnknown as unknown:
-            return _tell(None, str(unknown), "unknown", EXIT_UNKNOWN, as_json=as_json)
+            exit_code = _tell(None, str(unknown), "unknown", EXIT_UNKNOWN, as_json=as_json)
         except Expired as expired:
             return _tell(None, str(expired), "unreachable", EXIT_UNREACHABLE, as_json=as_json)
         except (ImageError, ResilienceError) as problem:
-            return _tell(None, str(problem), "error", EXIT_FAILED, as_json=as_json)
-        return _tell(reply, "", "done", 0, as_json=as_json)
+            exit_code = _tell(None, str(problem), "error", EXIT_FAILED, as_json=as_json)
+        else:
+            exit_code = _tell(reply, "", "done", 0, as_json=as_json)
+        await _keep(supervisor, image)
+        return exit_code
+
+
+async def _keep(supervisor: Supervisor, image: Image) -> None:
+    """The answer is told; what is left is its record in the session, or the reason why there is none."""
+    try:
+        async with asyncio.timeout(KEPT_WITHIN_S):
+            await image.save()
+    except (TimeoutError, NotDurable) as problem:
+        why = problem.problem if isinstance(problem, NotDurable) else supervisor.keys.why
+        protection = supervisor.keys.protection
+        if protection in (None, Protection.VOLATILE):
+            return  # nothing is meant to be kept
+        _to_stderr(f"not kept in the session: {why}")
+        if protection is Protection.PASSPHRASE and supervisor.keys.state is KeyState.LOCKED:
+            _to_stderr(f"Give the passphrase with --passphrase-file FILE, or in the environment as {KEYS}.")
+
+
+def _to_stderr(words: str) -> None:
+    click.echo(words, err=True)
 
 
 def _tell(reply: Reply | None, words: str, outcome: str, code: int, *, as_json: bool) -> int:

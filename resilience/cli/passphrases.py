@@ -50,6 +50,15 @@ def passphrase(given: Path | None, variable: str, *, prompt: str, option: str, c
     return str(found)
 
 
+def offered(given: Path | None) -> str | None:
+    """Get the keys' passphrase where it is to be had without asking anybody; None: it is not.
+
+    Raises:
+        Refused: the file cannot be read.
+    """
+    return _first_line(given) if given is not None else os.environ.get(KEYS)
+
+
 def _first_line(path: Path) -> str:
     try:
         if path == STDIN:
