@@ -1,4 +1,4 @@
-"""`resilience eval` and the session: its record is kept where keys can be had, and said to be missing where not."""
+"""`resilience eval` and the session: its record is kept where keys can be had, and missed aloud where not."""
 
 from __future__ import annotations
 
