@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from machines import Cause, Connection, Identity, Policy, Reason
+from machines import Cause, Connection, Identity, Policy, Reason, State
 from machines import commands as c
 from machines import events as e
 from resilience.change import Change
@@ -20,6 +20,7 @@ from resilience.endpoint import Endpoint
 from resilience.errors import ImageError, MalformedReply, ReplyTooLarge, UnsupportedRequest, UsageError
 from resilience.exchange import Asked, Exchange, Settle, Slot
 from resilience.limits import MAX_DETAIL_CHARS, RESOLVE_FRESH_S
+from resilience.network.clocks import STALL_S
 from resilience.network.snapshot import Path, describe_change
 from resilience.seams import World
 from resilience.wire import (
@@ -148,6 +149,16 @@ class ImageCore:
         """What the journal says of the session, as the supervisor found it at its start."""
         return self._stored
 
+    def journal_read(self, stored: SessionSummary | None, next_seq: int) -> None:
+        """The journal is known only now. Its session is ours, unless another image has answered by then."""
+        self._seq = max(self._seq, next_seq)
+        met = self.connection.identity.image_id
+        if stored is None or (None not in (met, stored.identity) and met != stored.identity):
+            return
+        self._stored, self.session = stored, stored.session
+        if self.connection.state is State.FRESH:
+            self.feed(e.SessionFound())
+
     def restored(self, *, dirty: bool = False) -> None:
         """The session is in memory."""
         known = self._stored.identity if self._stored else self.connection.identity.image_id
@@ -194,6 +205,8 @@ class ImageCore:
             self.feed(e.Abandoned(gen))
         due = self.connection.deadline()
         if due is not None and now >= due:
+            if now - due >= STALL_S:  # we stood still; the monitor's own tick may only come after this one
+                self.feed(e.Stalled(now - due))
             self.feed(e.Tick())
         else:
             self._world.arm(self)

@@ -73,6 +73,15 @@ class Recorder:
             if len(self._waiting) > MAX_WAITING:
                 self._waiting.popleft()  # told as not saved already
 
+    def take(self, history: History) -> None:
+        """There is a journal now; what was told before as not saved is not in it."""
+        self._history = history
+        self._set_trouble(None)
+
+    def told(self, trouble: str) -> None:
+        """There will be no journal, for another reason than was known."""
+        self._set_trouble(trouble)
+
     async def close(self, timeout_s: float = CLOSE_JOURNAL_S) -> bool:
         """Write what waits and close the journal. False: the disk did not answer in time."""
         try:

@@ -78,7 +78,7 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         host = self._host = self._make_host(loop)
-        trouble = await self._open_history(host)
+        trouble, late = await self._open_history(host)
         if trouble is not None:
             self._on_notice(f"not durable: {trouble}")
         writable = self._history if trouble is None else None
@@ -90,27 +90,49 @@ class Supervisor:
             self._on_notice,
             protection=self._protection,
             passphrase=self._passphrase,
-            read_only=trouble is not None,
+            read_only=trouble is not None and late is None,
+            journal_unread=late is not None,
         )
         self._passphrase = None
         self._keeper.start()
         self._world = SharedWorld(loop, host, self._recorder, self._keeper)
         self._world.start()
+        if late is not None:
+            late.add_done_callback(lambda opened: self._opened_late(host, opened))
         return self
 
-    async def _open_history(self, host: Host) -> str | None:
-        """Read the journal; return why it cannot be written. A disk that hangs keeps nobody from dialling."""
+    async def _open_history(self, host: Host) -> tuple[str | None, asyncio.Future[History] | None]:
+        """Read the journal; return why it cannot be written, and what may still come of it.
+
+        A disk that hangs keeps nobody from dialling.
+        """
         opening = host.off_loop(lambda: History.open(self._data_dir, disk=host.disk))
         await asyncio.wait({opening}, timeout=OPEN_JOURNAL_S)
         if not opening.done():
-            opening.add_done_callback(lambda late: _let_go(host, late))
-            return f"the disk has not answered for {OPEN_JOURNAL_S:g} s"
+            return f"the disk has not answered for {OPEN_JOURNAL_S:g} s", opening
         try:
             self._history = opening.result()
         except StoreError as problem:
             self._history = await host.off_loop(lambda: self._read_only(host))
-            return str(problem)
-        return None
+            return str(problem), None
+        return None, None
+
+    def _opened_late(self, host: Host, opened: asyncio.Future[History]) -> None:
+        """The disk has answered at last: go on with the sessions it knows, joined with what came since."""
+        problem = opened.exception() if not opened.cancelled() else asyncio.CancelledError()
+        keeper, recorder = self._keeper, self._recorder
+        if self._world is None or keeper is None or recorder is None:
+            if problem is None:
+                host.off_loop(opened.result().close)
+            return
+        if problem is None:
+            self._history = opened.result()
+            for key, core in self._world.cores.items():
+                core.journal_read(self._history.last(key), self._history.next_seq(key))
+            recorder.take(self._history)
+        elif isinstance(problem, StoreError):
+            recorder.told(str(problem))
+        keeper.journal_read()
 
     def _read_only(self, host: Host) -> History | None:
         """What cannot be written may still be read: the last sessions are found all the same."""
@@ -235,9 +257,3 @@ class Supervisor:
 
     def _trouble_changed(self, trouble: str | None) -> None:
         self._on_notice("durable again: the disk works" if trouble is None else f"not durable: {trouble}")
-
-
-def _let_go(host: Host, late: asyncio.Future[History]) -> None:
-    """The disk answered when nobody waited any more."""
-    if not late.cancelled() and late.exception() is None:
-        host.off_loop(late.result().close)

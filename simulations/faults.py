@@ -96,6 +96,7 @@ class What(StrEnum):
 
     # The user.
     LONG_EVALUATION = "long evaluation"  # value s of work asked for
+    LARGE_EVALUATION = "large evaluation"  # value: so many characters of code are sent
     RETRY = "retry"  # the user presses "retry" if the image is Failed or Orphaned
     DISCONNECT = "disconnect"
     RECONNECT = "reconnect"
@@ -179,7 +180,7 @@ TOUCHES: dict[What, Touch] = {
     What.LONG_EVALUATION: Touch(("busy",), lasts=True, queues=True),
     What.RETRY: Touch(heals=("verdict",)),
 }
-"""What is not listed (a bystander, a lost hint, a clock, a disk, a keyring) leaves the way whole."""
+"""What is not listed (a bystander, a lost hint, long code, a clock, a disk, a keyring) leaves it whole."""
 
 _ONE_IMAGE = frozenset(what for what in What if what.name.startswith(("IMAGE_", "HOST_")))
 _FIGURE = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"  # as `repr` writes a float

@@ -119,10 +119,30 @@ STORIES = (
         "0 mtu hole 600, 10 mtu hole 0",
     ),
     Story(
+        "swallowed",
+        "code that does not fit through",
+        "The same tunnel, and the user evaluates more than one packet holds: what is small still passes, "
+        "and the link that carries what is large is as good as dead.",
+        "0 large evaluation 20000, 2 mtu hole 600, 3 large evaluation 20000, 9 large evaluation 3000,"
+        "16 mtu hole 0, 18 large evaluation 20000",
+    ),
+    Story(
+        "upload",
+        "much code on a narrow line",
+        "A transfer that takes seconds is no silence: the link is left alone until it is through.",
+        "0 rate 12000, 1 large evaluation 50000, 8 large evaluation 60000, 20 rate 0",
+    ),
+    Story(
         "narrow",
         "narrow line",
         "A telephone as a modem, its volume used up.",
         "0 rate 8000, 8 link down, 9 link up, 13 rate 0",
+    ),
+    Story(
+        "basement",
+        "ten minutes without a word",
+        "Somewhere a router discards everything, for as long as it takes until somebody notices.",
+        "0 drop, 600 undrop",
     ),
     Story(
         "satellite",
@@ -198,19 +218,19 @@ STORIES = (
         "squatter",
         "another program on the port",
         "The image is gone, and what listens in its place talks HTTP, then nothing, then garbage.",
-        "0 image hostile 'http', 4 image hostile 'silence', 8 image hostile 'garbage', 12 image back",
+        "0 image hostile 'http', 9 image hostile 'silence', 18 image hostile 'garbage', 27 image back",
     ),
     Story(
         "version",
         "wrong version, then the right one",
         "The server was updated too far, and is taken back.",
-        "0 image version, 6 image back, 7 retry",
+        "0 image version, 9 image back, 10 retry",
     ),
     Story(
         "other",
         "another image, then the right one",
         "Somebody starts the wrong image at the session's address.",
-        "0 image other, 6 image back, 7 retry",
+        "0 image other, 9 image back, 10 retry",
     ),
     Story(
         "isolation",

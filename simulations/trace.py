@@ -49,7 +49,7 @@ class Kind(StrEnum):
     OUTCOME = "outcome"  # label, outcome: done, expired, unknown, lost, refused or failed; result: str
     STANDS = "stands"  # state, reason, busy, saved (revision): looked at twice a second
     EDITED = "edited"  # revision, text, open (the session): typed into the workspace, and taken
-    SAVE = "save"  # text (typed before), its revision if known, problem, saved: `save()` came back
+    SAVE = "save"  # text (typed before), its revision if known, problem, said, saved: `save()` came back
     NOTICE = "notice"  # text
     ACTION = "action"  # action: retry, disconnect, reconnect, adopt; refused: bool
 

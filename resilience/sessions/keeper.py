@@ -42,6 +42,18 @@ class Keeper(Handover):
         """An image is added; nothing is read or made before there is a reason to."""
         self._kept[core.key] = Kept.begun(core, self._host.wall())
 
+    def journal_read(self) -> None:
+        """The journal is known only now: join each image's session with what was edited meanwhile."""
+        self._journal_unread = False
+        for kept in self._kept.values():
+            kept.why = ""
+            if kept.id != kept.core.session:
+                kept.id = kept.core.session
+            if not kept.answering and kept.standing in (Standing.EMPTY, Standing.MEMORY):
+                kept.standing = Standing.MEMORY
+                self._try_open(kept)
+            self._settle(kept)
+
     def of(self, core: ImageCore) -> Kept:
         """The image's session."""
         return self._kept[core.key]
@@ -110,6 +122,7 @@ class Keeper(Handover):
     async def close(self, timeout_s: float = CLOSE_SESSIONS_S) -> bool:
         """Save every session and let it go. False: the disk, or the keyring, did not answer in time."""
         self._closing = True
+        self._journal_unread = False  # a session of its own is better than none
         for timer in (self._wishes, *self._patience.values()):
             if timer is not None:
                 timer.cancel()

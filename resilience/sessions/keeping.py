@@ -43,11 +43,14 @@ class Keeping(ABC):
         protection: Protection | None = None,
         passphrase: str | None = None,
         read_only: bool = False,
+        journal_unread: bool = False,
     ) -> None:
         self._loop = loop
         self._host = host
         self._notice = notice
         self._read_only = read_only
+        self._journal_unread = journal_unread
+        """Which session is whose is not known yet: edits wait in memory."""
         self._turns = Turns(loop, host, self._hangs)
         self.keyholder = Keyholder(
             loop,
@@ -163,6 +166,6 @@ class Keeping(ABC):
 
     def _settle(self, kept: Kept) -> None:
         """Whoever waits for a save is told as soon as it is clear that there will be none."""
-        waits = kept.opening or kept.answering or self.keyholder.busy
+        waits = kept.opening or kept.answering or self.keyholder.busy or self._journal_unread
         if kept.waiters and kept.session is None and not waits:
             self._saver.refuse(kept, NotDurable(kept.why_not_durable or "the session is not open"))

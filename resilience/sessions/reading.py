@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from resilience.core import ImageCore
     from store.sessions import Session
 
+JOURNAL_UNREAD = "the journal, which says whose session is whose, is still being read"
+
 _KEY_TROUBLE = (WrongKey, MissingKey, LockedKey)
 
 
@@ -101,6 +103,9 @@ class Reading(Keeping):
         if kept.opening or kept.answering or kept.opener is not None or self._closed:
             return
         if kept.standing is not Standing.MEMORY:
+            return
+        if self._journal_unread:
+            kept.why = JOURNAL_UNREAD
             return
         if not kept.touched and kept.id not in self.keyholder.stored:
             kept.standing = Standing.EMPTY

@@ -41,7 +41,8 @@ LAWS: dict[int, str] = {
     "frozen image on a healthy network is told as frozen within 6 s.",
     4: "A silent way is told within 1 s with a request in flight, 3 s idle; a way that is slow, but carries "
     "10 kB/s, is not cut.",
-    5: "A stranger at the address is never told connected, is named, and soon forgotten once it is gone.",
+    5: "A stranger at the address is never told connected, is named, and soon forgotten once it is gone; a "
+    "person is asked only where another image or another version has answered.",
     6: "Our own stall or sleep is not told as the network's silence, and the old link is asked first.",
     7: "Repeated hints make no difference: nothing is dialled, told or closed. A network that is back is "
     "dialled on at once.",
@@ -106,6 +107,7 @@ _CHECKS: tuple[Callable[[Story], Iterable[Violation]], ...] = (
     identity.work_goes_to_its_own_image,
     identity.only_another_is_another,
     identity.strangers_are_named,
+    identity.only_verdicts_rest,
     secrecy.no_secret_is_told,
     recovery.promise_is_kept,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from simulations.check.story import LIVE, Life, Spell, Story, Things, back, first, label_of, lost
+from simulations.check.story import ANSWERED, LIVE, Life, Spell, Story, Things, back, first, label_of, lost
 from simulations.faults import Step, What
 from simulations.results import Violation
 from simulations.trace import Entry, Kind
@@ -170,7 +170,7 @@ def served(story: Story) -> Iterator[Violation]:
             if not any(calm.since <= asked.t and until < calm.until for calm in spans):
                 continue
             outcome = outcomes.get(label_of(asked), "none")
-            if outcome == "done" or story.things_between(image, since, until):
+            if outcome in ANSWERED or story.things_between(image, since, until):
                 continue
             if not story.worked(image, since, until):
                 law = 18 if _others_in_trouble(story, image, asked.t) else 12

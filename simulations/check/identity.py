@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from machines.reasons import Reason
-from simulations.check.story import LIVE, RESTING, Spell, Story, back, is_work, label_of
+from simulations.check.story import LIVE, RESTING, Spell, Story, back, is_work, label_of, told
 from simulations.faults import What
 from simulations.results import Violation
 from simulations.trace import Entry, Kind
@@ -17,6 +17,9 @@ NAMED_WITHIN_S = 6.0
 """A peer that accepts and stays silent costs 2 s of patience, doubled once for a slow path; then a try."""
 
 ANSWERS_UNDER_WAY_S = 0.5
+
+VERDICT_UNDER_WAY_S = 5.0
+"""So long an answer of another image may travel on a bad way, and wait for the session to be read."""
 
 _STRANGER = frozenset(
     {
@@ -114,6 +117,18 @@ def strangers_are_named(story: Story) -> Iterator[Violation]:
             what = began[0][1].what
             yield from _claims(story, image, spell, 5 if what is not What.IMAGE_OTHER else 17)
             yield from _unnamed(story, image, spell, what)
+
+
+def only_verdicts_rest(story: Story) -> Iterator[Violation]:
+    """Nobody is made to decide anything but what only a person can: whose image this is, which version."""
+    for image in story.images:
+        for entry in story.of(Kind.TOLD, image=image):
+            source, target = told(entry)
+            if target in RESTING and source not in RESTING:
+                since = story.decided_from(entry.t) - VERDICT_UNDER_WAY_S
+                if "verdict" not in story.things_between(image, since, entry.t):
+                    what = f"told {target} ({entry.data['reason']}), and there is nothing to decide"
+                    yield Violation(5, entry.t, image, what)
 
 
 def _only_a_stranger(things: frozenset[str]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from simulations.check.links import Link, followed
-from simulations.check.story import OUR_NETWORK, Story, is_work, label_of, result_of
+from simulations.check.story import ANSWERED, OUR_NETWORK, Story, is_work, is_wrong, label_of, result_of
 from simulations.faults import What
 from simulations.results import Violation
 from simulations.trace import Entry, Kind
@@ -69,8 +69,10 @@ def outcomes_are_true(story: Story) -> Iterator[Violation]:
             yield Violation(
                 11, entry.t, entry.image, f"{label} ended as {outcome}: asked again it may run twice"
             )
-        elif outcome == "done" and (begun is None or begun.t > entry.t):
-            yield Violation(13, entry.t, entry.image, f"{label} is done, though no image carried it out")
+        elif outcome in ANSWERED and (begun is None or begun.t > entry.t):
+            yield Violation(13, entry.t, entry.image, f"{label} is {outcome}, though no image carried it out")
+        elif outcome in ANSWERED and is_wrong(label) != (outcome == "failed"):
+            yield Violation(13, entry.t, entry.image, f"{label} came back as {outcome}")
         elif outcome == "done" and str(entry.data["result"]) != result_of(label):
             what = f"{label} came back as {entry.data['result']}: the answer to another request"
             yield Violation(13, entry.t, entry.image, what)
@@ -134,7 +136,7 @@ def no_ghosts(story: Story) -> Iterator[Violation]:
     """What was given up does not run later, unless it had left us before and lay where we cannot reach it."""
     for image in story.images:
         gave_up = {
-            label_of(e): e.t for e in story.of(Kind.OUTCOME, image=image) if e.data["outcome"] != "done"
+            label_of(e): e.t for e in story.of(Kind.OUTCOME, image=image) if e.data["outcome"] not in ANSWERED
         }
         sent: dict[str, tuple[float, Link]] = {}
         for entry, _, link in followed(story, image):

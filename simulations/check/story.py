@@ -40,6 +40,15 @@ LAG_S = 0.1
 MOST_LAG_S = 2.0
 """A disk that does not answer for 1 s is told to hang, and nothing waits for it; so long twice."""
 
+SYNCS_OF_A_JOB = 12
+"""What the disk is asked for at once, at most: a damaged session read, set aside and mended. Others wait."""
+
+ANSWERED = frozenset({"done", "failed"})
+"""Outcomes that come from the image: a result, or an error of its own."""
+
+WRONG = "nil foo. "
+"""How code begins that the image answers with an error."""
+
 AT_ONCE_S = 0.1
 """An image answers a ping or a number in less."""
 
@@ -162,9 +171,13 @@ class Story:
 
     def lag_s(self, since: float, until: float = 0.0) -> float:
         """How long after a decision it may be told, at most, between: the disk comes first (law 14)."""
-        until = max(since, until)
+        slowest_s = self.slowest_sync_s(since, max(since, until))
+        return LAG_S + min(MOST_LAG_S, SYNCS_OF_A_TRANSITION * slowest_s)
+
+    def slowest_sync_s(self, since: float, until: float) -> float:
+        """What one sync of the disk took at most, between."""
         slow = (value for begun, ended, value in self._slow_disk if begun <= until and ended >= since)
-        return LAG_S + min(MOST_LAG_S, SYNCS_OF_A_TRANSITION * max(slow, default=0.0))
+        return max(slow, default=0.0)
 
     def decided_from(self, told_at: float) -> float:
         """When what is told at `told_at` was decided at the earliest: we may have stood still in between."""
@@ -247,7 +260,7 @@ class Story:
                 waiting.setdefault(label_of(entry), deque()).append(entry.t)
             elif asked := waiting.get(label_of(entry)):
                 asked_at = asked.popleft()
-                if entry.data["outcome"] == "done":
+                if entry.data["outcome"] in ANSWERED:
                     yield Answer(asked_at, entry.t)
 
     def _work_of(self, image: int) -> Iterator[tuple[float, float]]:
@@ -274,7 +287,7 @@ class Story:
         for t, step in (*self.faults, (self.end, Step(self.end, What.DISK_WORKS))):
             if step.what in (What.DISK_SLOW, What.DISK_WORKS):
                 if value:
-                    yield since, t + SYNCS_OF_A_TRANSITION * value, value
+                    yield since, t + SYNCS_OF_A_JOB * value, value
                 since, value = t, step.value if step.what is What.DISK_SLOW else 0.0
 
 
@@ -309,6 +322,11 @@ def label_of(entry: Entry) -> str:
 def is_work(label: str) -> bool:
     """Whether this is an evaluation, which must not run twice; pings and probes may."""
     return not label.startswith(("ping", "probe"))
+
+
+def is_wrong(label: str) -> bool:
+    """Whether the image answers this with an error."""
+    return label.startswith(WRONG)
 
 
 def result_of(label: str) -> str:

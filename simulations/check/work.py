@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from machines.table import INITIAL, TABLE
-from simulations.check.story import LAG_S, LIVE, Story, back, is_work, label_of, told
+from resilience.limits import OPEN_JOURNAL_S
+from simulations.check.story import LAG_S, LIVE, SYNCS_OF_A_JOB, Story, back, is_work, label_of, told
 from simulations.faults import What
 from simulations.results import Violation
 from simulations.trace import Entry, Kind
@@ -55,6 +56,8 @@ class _Ledger:
 
     told: int = 0
     """The last seq told in this life; 0: none."""
+    behind: bool = False
+    """It was numbered by a process that had not read the journal yet, and goes on behind it once it has."""
     durable: int = 0
     """The last seq told to be durable, in any life."""
     synced: set[int] = field(default_factory=set)
@@ -67,6 +70,7 @@ class _Ledger:
 def told_is_kept(story: Story) -> Iterator[Violation]:
     """Durable means synced before; no number is skipped or told twice; no end makes any be forgotten."""
     witnessed = any(True for _ in story.of(Kind.SYNCED))
+    synced = [entry.t for entry in story.of(Kind.SYNCED)]
     for image in story.images:
         ledger = _Ledger()
         for entry in story.of(Kind.TOLD, Kind.SYNCED, Kind.RESTORED, Kind.PROCESS, image=image):
@@ -78,7 +82,7 @@ def told_is_kept(story: Story) -> Iterator[Violation]:
             elif entry.kind is Kind.RESTORED:
                 yield from _found(ledger, entry)
             else:
-                yield from _told(ledger, entry, witnessed=witnessed)
+                yield from _told(ledger, entry, witnessed=witnessed, unread=_unread(story, entry, synced))
 
 
 def _found(ledger: _Ledger, entry: Entry) -> Iterator[Violation]:
@@ -98,18 +102,31 @@ def _found(ledger: _Ledger, entry: Entry) -> Iterator[Violation]:
     ledger.targets = {each: target for each, target in ledger.targets.items() if each <= seq}
 
 
-def _told(ledger: _Ledger, entry: Entry, *, witnessed: bool) -> Iterator[Violation]:
+def _unread(story: Story, entry: Entry, synced: list[float]) -> bool:
+    """Whether this process could not read the journal in time, and goes on without it.
+
+    What it tells is told as not durable, and numbered as if there had been nothing before.
+    """
+    life = story.life(entry.t)
+    if life is None or entry.data["durable"] or any(life.since <= t <= entry.t for t in synced):
+        return False
+    by = life.since + OPEN_JOURNAL_S
+    return story.slowest_sync_s(life.since, by) * SYNCS_OF_A_JOB >= OPEN_JOURNAL_S
+
+
+def _told(ledger: _Ledger, entry: Entry, *, witnessed: bool, unread: bool) -> Iterator[Violation]:
     seq = int(entry.data["seq"] or 0)
     what = ""
-    if ledger.told and seq != ledger.told + 1:
+    if ledger.told and seq != ledger.told + 1 and not (ledger.behind and seq > ledger.durable):
         what = f"seq {seq} was told after {ledger.told}"
-    elif seq <= ledger.durable:
+    elif seq <= ledger.durable and not unread:
         what = f"seq {seq} was told, but {ledger.durable} was durable in a life before"
     elif entry.data["durable"] and witnessed and seq not in ledger.synced:
         what = f"seq {seq} was told to be durable before any sync covered it"
     if what:
         yield Violation(14, entry.t, entry.image, what)
     ledger.told = seq
+    ledger.behind = unread and seq <= ledger.durable
     ledger.targets[seq] = str(entry.data["target"])
     if entry.data["durable"]:
         ledger.durable = seq

@@ -57,7 +57,8 @@ class KernelClock:
         return timer
 
     def _plan(self, timer: Timer) -> None:
-        self._universe.at(timer.due + self._slept_s, self._fire, timer)
+        # Not before the machine wakes: that sum of floats may fall a hair short of it, again and again.
+        self._universe.at(max(timer.due + self._slept_s, self._wakes_at), self._fire, timer)
 
     def _fire(self, timer: Timer) -> None:
         if timer.cancelled:

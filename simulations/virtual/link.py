@@ -1,6 +1,7 @@
 """Links and scouts of our process, as libzmq's thread and the kernel keep them: `resilience.seams.Link`.
 
-What happens here happens on time, also while our process does not run; only what is told waits for it.
+What the kernel does happens on time, also while our process does not run. libzmq's thread works while our
+loop is busy, and stands still when the whole process does (`Transit.stopped_until`); what is told waits.
 """
 
 from __future__ import annotations
@@ -132,8 +133,22 @@ class VirtualLink:
 
     # -- the kernel and libzmq's thread ----------------------------------------------------------
 
+    def _held(self, call: Callable[..., None], *args: object) -> bool:
+        """Whether libzmq's thread stands still; the call is made when it goes on, if there is a link then."""
+        left_s = self._transit.stopped_until - self._transit.universe.now
+        if left_s <= 0:
+            return False
+        self._transit.universe.after(left_s, self._go_on, call, *args)
+        return True
+
+    def _go_on(self, call: Callable[..., None], *args: object) -> None:
+        if self._open and not self._over:
+            call(*args)
+
     def connected(self) -> None:
         """Accepted by the far kernel: both sides begin to greet."""
+        if self._held(self.connected):
+            return
         self._note(Kind.ACCEPTED)
         self._limit.cancel()
         self._limit = self._clock.after(HANDSHAKE_IVL_MS / 1000, self._give_up, Cause.NO_HANDSHAKE)
@@ -142,6 +157,8 @@ class VirtualLink:
 
     def received(self, payload: object) -> None:
         """The next thing said by whoever is there."""
+        if self._held(self.received, payload):
+            return
         self._spoken_to = True
         if not isinstance(payload, Said):
             return  # a piece of something longer
@@ -162,11 +179,13 @@ class VirtualLink:
 
     def ended(self, how: Ended) -> None:
         """The connection is over."""
-        if not self._over:
+        if not self._over and not self._held(self.ended, how):
             established = self._connection.established and how not in _NEVER_UP
             self._finish(Cause.CLOSED if established else Cause.NO_ANSWER)
 
     def _beat(self) -> None:
+        if self._held(self._beat):
+            return
         now = self._clock.now()
         if self._asked_at is None:
             self._asked_at = now
@@ -181,6 +200,8 @@ class VirtualLink:
 
     def _give_up(self, cause: Cause) -> None:
         """The connection is ended from within libzmq."""
+        if self._held(self._give_up, cause):
+            return
         self._over = True
         self._connection.reset()
         self._finish(cause)

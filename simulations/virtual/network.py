@@ -87,6 +87,7 @@ class VirtualNetwork:
         """The process is gone. Its kernel closes its sockets; nothing is told to anybody any more."""
         self._deliver = None
         self._transit.life += 1
+        self._transit.stopped_until = 0.0
         self._interfaces.listener = None
         for connection in list(self._transit.connections.values()):
             connection.reset()
@@ -145,6 +146,10 @@ class VirtualNetwork:
     def sleep(self, for_s: float) -> None:
         """Our machine is suspended: it receives nothing, sends nothing, and its timers stand still."""
         self._clock.sleep(for_s)
+
+    def stop(self, until: float) -> None:
+        """Our process stands still before this true time, libzmq's thread with it; the kernel goes on."""
+        self._transit.stopped_until = max(self._transit.stopped_until, until)
 
     def play(self, step: Step) -> None:
         """Do what a step says, now.

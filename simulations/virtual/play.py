@@ -67,6 +67,7 @@ class Play:
         self._heal()
         self._process.close()
         universe.run(universe.now + CLOSING_S)
+        self._process.look_at_disk()
         for path, content in sorted(self._disk.medium().files.items()):
             if CANARY.encode() in content:
                 universe.trace.note(universe.now, Kind.BUG, text=f"a user's code stands in {path}")
@@ -109,7 +110,9 @@ class Play:
             case What.STEP_CLOCK:
                 self._clock.set(step.value)
             case What.STALL:
+                # All threads stand still, libzmq's too: held in a debugger, or the whole virtual machine.
                 process.hold(self._universe.now + step.value)
+                self._network.stop(self._universe.now + step.value)
             case What.KILL:
                 process.kill()
             case What.POWER_CUT:
@@ -133,6 +136,8 @@ class Play:
                 process.lock_keyring(locked=step.what is What.KEYRING_LOCKS)
             case What.LONG_EVALUATION:
                 process.users_do(step.image, lambda user: user.work_long(step.value))
+            case What.LARGE_EVALUATION:
+                process.users_do(step.image, lambda user: user.send_much(int(step.value)))
             case What.RETRY | What.DISCONNECT | What.RECONNECT:
                 process.users_do(step.image, lambda user: user.press(step.what.value))
             case _:

@@ -93,6 +93,11 @@ class Process:
         self._main = loop.create_task(self._live(host, self._leaving))
         self._main.add_done_callback(self._ended)
 
+    def look_at_disk(self) -> None:
+        """Note what the last life has left, as the next one would find it."""
+        if self._loop is None:
+            self._note_stored()
+
     def _note_stored(self) -> None:
         """What another process would find on the disk now."""
         try:

@@ -37,6 +37,8 @@ class Transit:
         """Those our kernel knows, by number."""
         self.life = 0
         """Of our process: connections of an earlier one are nobody's."""
+        self.stopped_until = 0.0
+        """True time before which no thread of our process runs."""
         self._portal = portal
         self._numbered = 0
         for gateway in interfaces.gateways:

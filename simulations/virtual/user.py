@@ -18,6 +18,7 @@ from resilience.errors import (
 )
 from resilience.sessions.kept import Standing
 from simulations.check.secrecy import CANARY
+from simulations.check.story import WRONG
 from simulations.trace import Entry, Kind
 from simulations.virtual.link import COMMENT
 from store import StoreError
@@ -39,6 +40,12 @@ SHORT_TIMEOUT_S, LONG_TIMEOUT_S = 0.3, 20.0
 WORKSPACE = "w1"
 SAVED_BY_HAND = 0.2
 """The share of edits after which the user saves at once, and waits for it."""
+
+MISTAKES = 0.05
+"""The share of evaluations that the image answers with an error."""
+
+SAID_MAX_CHARS = 400
+"""Of what an exception says: more than any of ours does."""
 
 SAVED_TWICE = 0.5
 """The share of those in which one more thing occurs to the user while the save is under way."""
@@ -116,7 +123,8 @@ class User:
             return
         while True:
             await asyncio.sleep(self._dice.expovariate(1 / self._load.evaluate_every_s))
-            self.spawn(self.evaluate(str(next(self._labels)), self._patience()))
+            wrong = WRONG if self._afterthoughts.random() < MISTAKES else ""
+            self.spawn(self.evaluate(f"{wrong}{next(self._labels)}", self._patience()))
 
     async def _type(self) -> None:
         if self._load.edit_every_s <= 0:
@@ -142,12 +150,13 @@ class User:
 
     async def _save(self, text: str, revision: int) -> None:
         """`revision` 0: the session is not open yet, and what it will be numbered is not known."""
-        problem, saved = "", 0
+        problem = said = ""
+        saved = 0
         try:
             saved = await self._image.save()
         except (ResilienceError, StoreError) as told:
-            problem = type(told).__name__
-        self._note(Kind.SAVE, text=text, problem=problem, revision=revision, saved=saved)
+            problem, said = type(told).__name__, str(told)[:SAID_MAX_CHARS]
+        self._note(Kind.SAVE, text=text, problem=problem, said=said, revision=revision, saved=saved)
 
     def _patience(self) -> float:
         roll = self._dice.random()
@@ -155,21 +164,30 @@ class User:
             return SHORT_TIMEOUT_S
         return LONG_TIMEOUT_S if roll > 0.85 else self._load.timeout_s  # noqa: PLR2004 - some have time
 
-    async def evaluate(self, code: str, timeout_s: float) -> None:
+    async def evaluate(self, code: str, timeout_s: float, padding: str = "") -> None:
         """Ask for an evaluation and write down what became of it."""
         self._note(Kind.ASKED, label=code, ask="evaluate", timeout_s=timeout_s)
         try:
-            secret = f'{code}{COMMENT}{CANARY}{self._number}"'
+            secret = f'{code}{COMMENT}{CANARY}{self._number}{padding}"'
             reply = await self._image.evaluate(secret, timeout=timeout_s)
         except ResilienceError as problem:
-            self._note(Kind.OUTCOME, label=code, outcome=_OUTCOMES.get(type(problem), "refused"), result="")
+            self._failed(code, problem)
         else:
             self._note(Kind.OUTCOME, label=code, outcome="done", result=reply.result[:100])
+
+    def _failed(self, label: str, problem: ResilienceError) -> None:
+        outcome = next((name for kind, name in _OUTCOMES.items() if isinstance(problem, kind)), "refused")
+        said = str(problem)[:SAID_MAX_CHARS]
+        self._note(Kind.OUTCOME, label=label, outcome=outcome, result="", said=said)
 
     def work_long(self, for_s: float) -> None:
         """Ask for something that keeps the image busy."""
         code = f"(Delay forSeconds: {for_s:g}) wait. {next(self._labels)}"
         self.spawn(self.evaluate(code, for_s + LONG_TIMEOUT_S))
+
+    def send_much(self, characters: int) -> None:
+        """Evaluate code that takes more than one packet: a short text with a long comment."""
+        self.spawn(self.evaluate(str(next(self._labels)), LONG_TIMEOUT_S, padding=" " * characters))
 
     @property
     def answered(self) -> bool:
@@ -189,9 +207,7 @@ class User:
             try:
                 await self._image.ping(timeout=PROBE_TIMEOUT_S)
             except ResilienceError as problem:
-                self._note(
-                    Kind.OUTCOME, label=label, outcome=_OUTCOMES.get(type(problem), "refused"), result=""
-                )
+                self._failed(label, problem)
             else:
                 self._note(Kind.OUTCOME, label=label, outcome="done", result="")
                 return
