@@ -43,7 +43,7 @@ def block(page: Path, name: str) -> str:
 def campaign(directory: Path, planned: int = 1000) -> Path:
     good = Recovery(0, 1.0, 0.02, final=True, broken_s=0.5)
     runs = [Run("S1", seed, "d", 20.0, recoveries=(good,), took_s=0.05) for seed in range(1000)]
-    with Journal.begin(directory, Plan(planned, 7, code="c0de")) as journal:
+    with Journal.begin(directory, Plan(planned, 7, ("S1",), code="c0de")) as journal:
         journal.append(runs)
     return directory
 

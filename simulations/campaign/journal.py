@@ -50,6 +50,8 @@ class Plan:
     only: tuple[str, ...] = ()
     ci: bool = False
     code: str = ""
+    machine: dict[str, str] = field(default_factory=dict, compare=False)
+    """What it was begun on, and when; nothing in plans from before this was written down."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,10 +147,12 @@ def replay_command(scenario: str, seed: int) -> str:
     return f"python -m simulations replay {what}"
 
 
-def markdown(verdict: Verdict, machine: Mapping[str, str], command: str) -> str:
+def markdown(
+    verdict: Verdict, machine: Mapping[str, str], command: str, sentences: Sequence[str] = ()
+) -> str:
     """Write the whole verdict for the docs."""
     tables = [bars(verdict), final(verdict), windows(verdict), phases(verdict)]
-    parts = [verdict_line(verdict), effort(verdict), *map(markdown_table, tables)]
+    parts = [verdict_line(verdict), " ".join([effort(verdict), *sentences]), *map(markdown_table, tables)]
     if verdict.violations:
         parts.append(markdown_table(violations(verdict, len(verdict.violations))))
     measured = ", ".join(f"{key} {value}" for key, value in machine.items())
