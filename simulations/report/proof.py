@@ -79,7 +79,7 @@ def prove(directory: Path, expected: Expected, command: str) -> Proof:
 def show(proof: Proof, console: Console) -> None:
     """Print the verdict."""
     verdict = proof.verdict
-    for table in (tables.final(verdict), tables.windows(verdict), tables.late_phases(verdict)):
+    for table in (tables.final(verdict), tables.windows(verdict), *tables.late_phases(verdict)):
         console.print(_laid(table))
     console.print(_laid(tables.phases_together(verdict)))
     _show_violations(verdict, console)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any
 
 from simulations.campaign.conduct import FAULT
@@ -71,11 +72,11 @@ def windows(verdict: Verdict) -> Rows:
 def phases(verdict: Verdict) -> Rows:
     """The parts of a recovery."""
     rows = [
-        (group.name, *(_three(group.phases[phase]) for phase in PHASES))
+        (group.name, *(_four(group.phases[phase]) for phase in PHASES))
         for group in _all(verdict)
         if any(group.phases.values())
     ]
-    return Rows("phases, p50 / p95 / max", ("phase", *PHASES), rows)
+    return Rows("phases, p50 / p95 / p99 / max", ("phase", *PHASES), rows)
 
 
 def phases_together(verdict: Verdict) -> Rows:
@@ -84,14 +85,15 @@ def phases_together(verdict: Verdict) -> Rows:
     return Rows("phases, everything together", ("phase", "p50", "p95", "p99", "max"), rows)
 
 
-def late_phases(verdict: Verdict) -> Rows:
-    """The 95th percentile of each part, narrow enough for a terminal."""
-    rows = [
-        (group.name, *(_late(group.phases[phase]) for phase in PHASES))
-        for group in verdict.groups
-        if any(group.phases.values())
-    ]
-    return Rows("phases, 95th percentile", ("p95 of", *PHASES), rows)
+def late_phases(verdict: Verdict) -> Iterator[Rows]:
+    """The 95th and the 99th percentile of each part: two tables, each narrow enough for a terminal."""
+    for name, late in (("p95", attrgetter("p95")), ("p99", attrgetter("p99"))):
+        rows = [
+            (group.name, *(_late(group.phases[phase], late) for phase in PHASES))
+            for group in verdict.groups
+            if any(group.phases.values())
+        ]
+        yield Rows(f"phases, {name}", (f"{name} of", *PHASES), rows)
 
 
 def violations(verdict: Verdict, most: int) -> Rows:
@@ -211,14 +213,12 @@ def _quantiles(spread: Spread | None) -> Iterable[str]:
     return map(figures.duration, (spread.p50, spread.p95, spread.p99, spread.most))
 
 
-def _three(spread: Spread | None) -> str:
-    if spread is None:
-        return "-"
-    return " / ".join(map(figures.duration, (spread.p50, spread.p95, spread.most)))
+def _four(spread: Spread | None) -> str:
+    return "-" if spread is None else " / ".join(_quantiles(spread))
 
 
-def _late(spread: Spread | None) -> str:
-    return "-" if spread is None else figures.duration(spread.p95)
+def _late(spread: Spread | None, late: Callable[[Spread], float]) -> str:
+    return "-" if spread is None else figures.duration(late(spread))
 
 
 def _slowest(group: Group) -> str:
