@@ -108,7 +108,9 @@ def test_a_torn_end_is_cut_wherever_it_was_torn(tmp_path: Path) -> None:
         assert [run.seed for run in journal.runs(tmp_path)] == [*kept, 4]
 
 
-@pytest.mark.parametrize("damage", [b"{]\n", b'{"scenario":"swarm"}\n', b"7\n", b"\xff\n"])
+@pytest.mark.parametrize(
+    "damage", [b"{]\n", b'{"scenario":"swarm"}\n', b"7\n", b'"x"\n', b"null\n", b"\xff\n"]
+)
 def test_damage_in_the_middle_is_named(tmp_path: Path, damage: bytes) -> None:
     """A campaign that is not whole proves nothing, and does not look as if it did."""
     file = journal_with(tmp_path, [RICH_RUN], [replace(RICH_RUN, seed=2)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,7 @@ def test_other_code_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
 def test_a_clean_campaign_says_what_it_exercised(tmp_path: Path, capfd: Any) -> None:
     """Exit 0, every run in the journal, rates and faults in the summary."""
     kept = tmp_path / "regressions.jsonl"
+    begun = datetime.now(UTC).date()
     assert campaign(Wish(80, out=tmp_path, workers=2), players.quick) == 0
     assert len(list(journal.runs(tmp_path))) == 80
     said = capfd.readouterr().out
@@ -158,6 +161,9 @@ def test_a_clean_campaign_says_what_it_exercised(tmp_path: Path, capfd: Any) -> 
     assert "link down" in said
     assert "160" in said
     assert not kept.exists()
+    machine = journal.read_plan(tmp_path).machine
+    assert machine["Python"] == platform.python_version()
+    assert date.fromisoformat(machine["date"]) >= begun
 
 
 def test_failures_are_told_kept_and_played_first_ever_after(tmp_path: Path, capfd: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,19 @@ import typer
 from typer.testing import CliRunner, Result
 
 from simulations.campaign import session
-from simulations.campaign.journal import Journal, JournalError, Plan
+from simulations.campaign.journal import PLAN, Journal, JournalError, Plan, fingerprint
+from simulations.campaign.plan import CI_NAMED_SEEDS, CI_SWARM
 from simulations.report import proof
 from simulations.report.commands import register
 from simulations.report.expected import expected
 from simulations.results import Recovery, Run, Violation
+from simulations.scenarios import LIBRARY
 
 app = typer.Typer()
 register(app)
 
+MACHINE = {"kernel": "6.1", "date": "2026-11-20"}
+UNJUDGED = [f"{key} recovery" for key in ("S1", "S2", "S3", "S4", "S6", "S7")]
 GOOD = Recovery(0, 1.0, 0.05, final=True, broken_s=0.5)
 
 
@@ -29,7 +34,7 @@ def call(*arguments: str) -> Result:
 def campaign(directory: Path, *more: Run, good: int = 1000) -> str:
     """A finished campaign of good runs, and more."""
     runs = [Run("swarm", seed, f"{seed:016x}", 20.0, recoveries=(GOOD,), took_s=0.05) for seed in range(good)]
-    with Journal.begin(directory, Plan(good, 0, code="c0de")) as journal:
+    with Journal.begin(directory, Plan(good, 0, ("swarm",), code="c0de", machine=MACHINE)) as journal:
         journal.append([*runs, *more])
     return str(directory)
 
@@ -45,10 +50,10 @@ def test_a_campaign_that_meets_every_bar_exits_0(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "missed"),
     [
-        (Run("swarm", 9, "d", 1.0, (Violation(11, 1.0, 0, "ran twice"),), (GOOD,)), 1),
-        (Run("swarm", 9, "d", 1.0, (), (Recovery(0, 1.0, None, final=True, broken_s=0.5),)), 2),
-        (Run("swarm", 9, "d", 1.0, (), (Recovery(0, 1.0, 10.5, final=False, broken_s=0.5), GOOD)), 1),
-        (Run("swarm", 9, "", 0.0, (Violation(0, 0.0, -1, "RuntimeError"),)), 2),
+        (Run("swarm", 2009, "d", 1.0, (Violation(11, 1.0, 0, "ran twice"),), (GOOD,)), 1),
+        (Run("swarm", 2009, "d", 1.0, (), (Recovery(0, 1.0, None, final=True, broken_s=0.5),)), 2),
+        (Run("swarm", 2009, "d", 1.0, (), (Recovery(0, 1.0, 10.5, final=False, broken_s=0.5), GOOD)), 1),
+        (Run("swarm", 2009, "", 0.0, (Violation(0, 0.0, -1, "RuntimeError"),)), 2),
     ],
     ids=["a law broken", "never recovered", "late between faults", "not played"],
 )
@@ -57,6 +62,53 @@ def test_one_bad_run_in_a_thousand_exits_1(tmp_path: Path, bad: Run, missed: int
     result = call("verify", campaign(tmp_path / "c", bad))
     assert result.exit_code == 1
     assert f"{missed} of 7 bars missed" in result.output
+
+
+def test_what_the_plan_includes_and_nobody_played_is_missed(tmp_path: Path) -> None:
+    """A thousand runs of something else are no proof of a scenario; with --only it is said instead."""
+    directory = campaign(tmp_path / "c")
+    narrowed = call("verify", directory)
+    assert narrowed.exit_code == 0
+    assert (
+        "Not judged, because of --only swarm: noticing a silent drop, worst, S1 recovery" in narrowed.output
+    )
+    file = tmp_path / "c" / PLAN
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"only": []}))
+    result = call("verify", directory)
+    assert result.exit_code == 1
+    assert "13 of 20 bars missed" in result.output
+    assert "Not judged" not in result.output
+
+
+def test_a_verdict_says_what_it_is_about(tmp_path: Path) -> None:
+    """How much of the plan was played, and by which code: other code proves nothing about this one."""
+    directory = campaign(tmp_path / "c")
+    file = tmp_path / "c" / PLAN
+    plan = json.loads(file.read_text())
+    said = call("verify", directory).output
+    assert "Played 1,000 of 1,000 planned runs.\n" in said
+    assert f"Played by code c0de, which is not this checkout's ({fingerprint()}): this says nothing" in said
+    file.write_text(json.dumps(plan | {"scenarios": 3000, "code": fingerprint()}))
+    said = call("verify", directory).output
+    assert "Played 1,000 of 3,000 planned runs: the campaign ended early." in said
+    assert f"Played by code {fingerprint()}, which is this checkout's." in said
+    file.write_text(json.dumps(plan | {"only": [], "ci": True}))
+    assert f"of {len(LIBRARY) * CI_NAMED_SEEDS + CI_SWARM:,} planned runs" in call("verify", directory).output
+    file.unlink()
+    assert "There is no plan.json" in call("verify", directory).output
+
+
+def test_a_campaign_that_did_not_note_its_machine_says_so(tmp_path: Path) -> None:
+    """It was begun before that was written down; the machine that judges may be another."""
+    directory = campaign(tmp_path / "c")
+    file, out = tmp_path / "c" / PLAN, tmp_path / "v.json"
+    plan = json.loads(file.read_text())
+    del plan["machine"]
+    file.write_text(json.dumps(plan))
+    assert call("verify", directory, "--json", str(out)).exit_code == 0
+    machine = json.loads(out.read_text())["machine"]
+    assert machine["machine"] == "that of whoever judges; the campaign did not write down its own"
+    assert machine["Python"] == platform.python_version()
 
 
 def test_too_few_runs_exit_1(tmp_path: Path) -> None:
@@ -112,10 +164,25 @@ def test_verify_writes_what_was_asked_for(tmp_path: Path) -> None:
     assert call("verify", campaign(tmp_path / "c"), *options).exit_code == 0
     found = json.loads(files["json"].read_text())
     assert found["met"] is True
-    assert found["machine"]["code"] == "c0de"
+    assert found["machine"] == {**MACHINE, "code": "c0de"}
+    assert found["campaign"] == {
+        "planned": 1000,
+        "played": 1000,
+        "regressions": 0,
+        "ended_early": False,
+        "code": "c0de",
+        "code_of_this_checkout": fingerprint(),
+        "not_judged": ["noticing a silent drop, worst", *UNJUDGED],
+    }
     assert found["all"]["virtual_s"] == 20_000.0
-    assert "**All 7 bars met.**" in files["markdown"].read_text()
-    assert files["html"].read_text().startswith("<!doctype html>")
+    written = files["markdown"].read_text()
+    assert "**All 7 bars met.**" in written
+    assert "kernel 6.1" in written
+    page = files["html"].read_text()
+    assert page.startswith("<!doctype html>")
+    for told in (written, page):
+        assert "Played 1,000 of 1,000 planned runs." in told
+        assert "which is not this checkout" in told
 
 
 def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:

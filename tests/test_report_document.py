@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from simulations.campaign import regressions
 from simulations.campaign.journal import Journal, Plan
+from simulations.campaign.plan import command
 from simulations.report import document
 from simulations.report.commands import register
 from simulations.results import Recovery, Run
@@ -43,7 +44,7 @@ def block(page: Path, name: str) -> str:
 def campaign(directory: Path, planned: int = 1000) -> Path:
     good = Recovery(0, 1.0, 0.02, final=True, broken_s=0.5)
     runs = [Run("S1", seed, "d", 20.0, recoveries=(good,), took_s=0.05) for seed in range(1000)]
-    with Journal.begin(directory, Plan(planned, 7, code="c0de")) as journal:
+    with Journal.begin(directory, Plan(planned, 7, ("S1",), code="c0de")) as journal:
         journal.append(runs)
     return directory
 
@@ -82,7 +83,8 @@ def test_what_was_measured_is_written_where_it_belongs(checkout: Path) -> None:
     assert call("--root", str(checkout), *options).exit_code == 0
     for told in (block(page, "verdict"), block(checkout / document.FRONT, "simulated")):
         assert "1,000 runs of 1 kinds" in told
-        assert "`python -m simulations run --scenarios 1000 --seed 7`" in told
+        assert "`python -m simulations run --scenarios 1000 --seed 7 --only S1 --out c`" in told
+        assert "`python -m simulations verify c`" in told
         assert "| laws broken | met: 0; the bar is at most 0 violations |" in told
         assert str(checkout) not in told
     assert "| 1.50 |" in block(page, "beside")
@@ -96,7 +98,22 @@ def test_a_campaign_that_was_not_played_to_its_end_says_so(checkout: Path) -> No
     directory = campaign(checkout / "c", planned=100_000)
     assert call("--root", str(checkout), "--campaign", str(directory)).exit_code == 0
     told = block(checkout / document.FRONT, "simulated")
-    assert "`python -m simulations run --scenarios 100000 --seed 7`, ended after 1,000 runs,\n" in told
+    played = "python -m simulations run --scenarios 100000 --seed 7 --only S1 --out c"
+    assert f"`{played}`, ended after 1,000 runs,\n" in told
+
+
+def test_a_campaign_is_named_without_this_machines_paths(tmp_path: Path) -> None:
+    """Within the checkout from there; elsewhere by its name, because nobody else has the rest."""
+    assert document.placed(tmp_path / "build" / "nightly", tmp_path) == Path("build/nightly")
+    assert document.placed(tmp_path / "elsewhere" / "c", tmp_path / "checkout") == Path("c")
+
+
+def test_the_command_of_a_plan_is_the_whole_of_it() -> None:
+    """Whoever types it plays the same."""
+    assert command(Plan(5, 0)) == "python -m simulations run --scenarios 5"
+    assert command(Plan(2000, 0, ci=True)) == "python -m simulations run --ci"
+    narrow = command(Plan(5, 3, ("lift", "swarm")))
+    assert narrow == "python -m simulations run --scenarios 5 --seed 3 --only lift,swarm"
 
 
 def test_a_page_without_the_block_is_refused(checkout: Path) -> None:

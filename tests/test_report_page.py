@@ -294,3 +294,26 @@ def test_the_markdown_has_every_table(tmp_path: Path) -> None:
     assert "| lift | 2 | 100 % | 200 ms | 200 ms | 200 ms | 200 ms | 1 |" in text
     assert "100 ms / 100 ms / 100 ms" in text
     assert text.endswith("Measured with `python -m simulations verify` on Python 3.x.\n")
+
+
+def test_each_phase_of_each_scenario_has_its_99th_percentile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the terminal, in Markdown, on the page and in JSON: the slow tail is what people feel."""
+    recovery = Recovery(0, 1.0, 0.2, final=True, broken_s=1.0)
+    made = [
+        Run("lift", turn, "same", 30.0, recoveries=(replace(recovery, decide_s=turn / 1000),))
+        for turn in range(1, 101)
+    ]
+    tally = Tally.of(made)
+    known = proof.Proof(tally, judge(tally, Expected({}, least_runs=1)), {}, "")
+    quantiles = "50 ms / 95 ms / 99 ms / 100 ms"
+    proof.show(known, Console(width=100, highlight=False))
+    late = capsys.readouterr().out.partition("p99 of")[2]
+    assert "lift - 99 ms -" in " ".join(late.split())
+    file = tmp_path / "verdict"
+    proof.write_markdown(known, file)
+    assert quantiles in file.read_text()
+    assert quantiles in page.page(known, player)
+    proof.write_json(known, file)
+    assert json.loads(file.read_text())["scenarios"][0]["phases"]["decide"]["p99"] == 0.099

@@ -9,7 +9,17 @@ from dataclasses import replace
 import pytest
 
 from simulations.report.tally import Spread, Tally, rank
-from simulations.report.verdict import Bar, Expected, Promise, ShareBar, Unit, Verdict, judge, of_runs
+from simulations.report.verdict import (
+    NOTICING,
+    Bar,
+    Expected,
+    Promise,
+    ShareBar,
+    Unit,
+    Verdict,
+    judge,
+    of_runs,
+)
 from simulations.results import Recovery, Run, Violation
 
 PLAIN = Expected(titles={"lift": "into the lift", "tunnel": "train tunnel"}, least_runs=1)
@@ -246,13 +256,27 @@ def test_noticing_is_judged_only_where_nothing_but_silence_happened() -> None:
 
 
 def test_a_scenario_with_bars_of_its_own_is_held_against_them() -> None:
-    """Median and worst; scenarios that were not played have no say."""
+    """Median and worst; what was to be played and was not is not met, and what was left out has no say."""
     promises = (Promise("lift", 0.05, 0.5), Promise("tunnel", 0.05, 0.5))
     runs = [played("lift", seed, recovered(total_s)) for seed, total_s in enumerate((0.01, 0.04, 0.6))]
     verdict = of_runs(runs, Expected({}, promises=promises, least_runs=1))
     assert bar(verdict, "lift recovery, median").met
     assert not bar(verdict, "lift recovery, worst").met
-    assert not [each for each in verdict.bars if each.what.startswith("tunnel")]
+    assert str(bar(verdict, "tunnel recovery, worst")).startswith("missed: nothing was measured")
+    assert not verdict.unjudged
+    narrowed = of_runs(runs, Expected({}, promises=promises, least_runs=1, left_out=frozenset({"tunnel"})))
+    assert not [each for each in narrowed.bars if each.what.startswith("tunnel")]
+    assert narrowed.unjudged == ("tunnel recovery",)
+
+
+def test_noticing_is_missed_if_one_of_the_silent_ones_was_not_played() -> None:
+    """Unless it was left out; if all were, that is said."""
+    runs = [played("tunnel", 1, replace(recovered(0.1), detect_s=2.5))]
+    both = Expected({}, silent=frozenset({"tunnel", "S4"}), least_runs=1)
+    assert not bar(of_runs(runs, both), NOTICING).met
+    assert bar(of_runs(runs, replace(both, left_out=frozenset({"S4"}))), NOTICING).met
+    neither = of_runs([played("lift", 1)], replace(both, left_out=frozenset({"S4", "tunnel"})))
+    assert neither.unjudged == (NOTICING,)
 
 
 def test_a_campaign_that_breaks_law_after_law_stays_small() -> None:

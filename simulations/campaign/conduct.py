@@ -92,14 +92,18 @@ class Campaign:
         self.jobs = [job for job in self.jobs if (job.label, job.seed) not in done]
 
     def conduct(self) -> None:
-        """Play all of it, until it is done, or the time is over, or somebody wants it to stop."""
+        """Play all of it, until it is done, or the time is over, or somebody wants it to stop.
+
+        Failures are kept before their runs are committed: whatever ends us in between, the runs are played
+        again, and nothing that was found is lost.
+        """
         until = None if self.minutes is None else time.monotonic() + 60 * self.minutes
         for runs in play_all(_until(until, self._chunks()), self.pool, self.stop):
-            self.journal.append(runs)
             for run in runs:
                 self.summary.add(run)
                 if not run.passed:
                     self._failed(run)
+            self.journal.append(runs)
             self.told(self.summary, runs)
 
     def _chunks(self) -> Iterator[Chunk]:

@@ -2,7 +2,9 @@
 
     plan.json       what is played, and by which code
     runs.jsonl      runs, without what says nothing; after those of a chunk {"chunk": how many, ...}
-    failures.jsonl  the runs that broke a law, in full
+    failures.jsonl  the runs that broke a law, in full; kept before their chunk is committed
+    lock            held by the campaign that is writing
+    before/         what stood here when a campaign was begun anew; then before-2/, and so on
 
 The commit line carries what is only wanted in sum: the counts and the time it took. What follows the last one
 was torn off by whatever ended the campaign; it is cut before anything is added, and played again. Runs hold
@@ -12,16 +14,18 @@ nothing that differs from machine to machine, so a run played again gives the sa
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+from simulations.campaign.claim import claim
 from simulations.results import Recovery, Run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -46,6 +50,8 @@ class Plan:
     only: tuple[str, ...] = ()
     ci: bool = False
     code: str = ""
+    machine: dict[str, str] = field(default_factory=dict, compare=False)
+    """What it was begun on, and when; nothing in plans from before this was written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +113,13 @@ def chunks(directory: Path) -> Iterator[Chunk]:
     """Read what was committed, chunk by chunk.
 
     Raises:
-        JournalError: a line is damaged, and it is not the torn end.
+        JournalError: a line is damaged, and it is not the torn end; or a run stands there twice.
     """
     file = directory / RUNS
     if not file.exists():
         return
     read: list[Run] = []
+    seen: defaultdict[str, set[int]] = defaultdict(set)
     torn: str | None = None
     with file.open("rb") as lines:
         end = 0
@@ -123,44 +130,74 @@ def chunks(directory: Path) -> Iterator[Chunk]:
             if not line.endswith(b"\n"):
                 return
             try:
-                found = json.loads(line)
-                if "chunk" in found:
-                    if found["chunk"] != len(read):
-                        raise JournalError(f"{file}, line {number}: not all runs of its chunk are there")
-                    yield Chunk(tuple(read), found["played_s"], found["counts"], end)
-                    read = []
-                else:
-                    read.append(Run.from_json(found))
-            except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
+                found = _read(line)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
                 torn = f"{file}, line {number} is damaged: {error}"
+                continue
+            if isinstance(found, Run):
+                if found.seed in seen[found.scenario]:
+                    raise JournalError(_twice(file, number, found))
+                seen[found.scenario].add(found.seed)
+                read.append(found)
+            elif found.runs != len(read):
+                raise JournalError(f"{file}, line {number}: not all runs of its chunk are there")
+            else:
+                yield Chunk(tuple(read), found.played_s, found.counts, end)
+                read = []
+
+
+class _Commit(NamedTuple):
+    """What stands in a commit line."""
+
+    runs: int
+    played_s: float
+    counts: dict[str, int]
+
+
+def _read(line: bytes) -> Run | _Commit:
+    """Read one line; what it raises says that it is none of ours."""
+    found = json.loads(line)
+    if "chunk" in found:
+        return _Commit(int(found["chunk"]), float(found["played_s"]), dict(found["counts"]))
+    run = Run.from_json(found)
+    if not (isinstance(run.scenario, str) and isinstance(run.seed, int)):
+        raise TypeError("a run has a scenario and a seed")
+    return run
+
+
+def _twice(file: Path, number: int, run: Run) -> str:
+    return (
+        f"{file}, line {number}: {run.scenario} {run.seed} stands there twice, as if two campaigns had "
+        "written to it; what it proves cannot be said"
+    )
 
 
 class Journal:
-    """The directory of a campaign under way; one process writes to it."""
+    """The directory of a campaign under way; one process writes to it. `moved`: where the old one went."""
 
-    def __init__(self, directory: Path, plan: Plan) -> None:
+    def __init__(self, directory: Path, plan: Plan, held: ExitStack, moved: Path | None = None) -> None:
         self.directory = directory
         self.plan = plan
-        self._runs = (directory / RUNS).open("ab")
-        self._failures = (directory / FAILURES).open("a", encoding="utf-8")
+        self.moved = moved
+        self._held = held
+        self._runs = held.enter_context((directory / RUNS).open("ab"))
+        self._kept = _kept_failures(directory / FAILURES)
+        self._failures = held.enter_context((directory / FAILURES).open("a", encoding="utf-8"))
 
     @classmethod
     def begin(cls, directory: Path, plan: Plan) -> Self:
-        """Begin anew; what stands in the directory is moved to `before/` inside of it.
+        """Begin anew; what stands in the directory is moved to `before/` inside of it, or `before-2/`, ...
 
         Raises:
+            ClaimedError: another campaign is writing there.
             OSError: the directory cannot be written to.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        before = directory / BEFORE
-        old = [directory / name for name in (PLAN, RUNS, FAILURES) if (directory / name).exists()]
-        if old:
-            shutil.rmtree(before, ignore_errors=True)
-            before.mkdir()
-            for file in old:
-                file.rename(before / file.name)
-        _write_plan(directory, plan)
-        return cls(directory, plan)
+        with ExitStack() as held:
+            held.enter_context(claim(directory))
+            moved = _moved_aside(directory)
+            _write_plan(directory, plan)
+            return cls(directory, plan, held.pop_all(), moved)
 
     @classmethod
     def resume(cls, directory: Path, plan: Plan) -> Self:
@@ -168,14 +205,17 @@ class Journal:
 
         Raises:
             JournalError: a line is damaged.
+            ClaimedError: another campaign is writing there.
         """
-        end = max((chunk.end for chunk in chunks(directory)), default=0)
-        file = directory / RUNS
-        if file.exists():
-            with file.open("r+b") as lines:
-                lines.truncate(end)
-        _write_plan(directory, plan)
-        return cls(directory, plan)
+        with ExitStack() as held:
+            held.enter_context(claim(directory))
+            end = max((chunk.end for chunk in chunks(directory)), default=0)
+            file = directory / RUNS
+            if file.exists():
+                with file.open("r+b") as lines:
+                    lines.truncate(end)
+            _write_plan(directory, plan)
+            return cls(directory, plan, held.pop_all())
 
     def append(self, played: Sequence[Run]) -> None:
         """Commit the runs of one chunk, together; handed to the operating system before this returns."""
@@ -191,9 +231,12 @@ class Journal:
         self._runs.flush()
 
     def failed(self, run: Run, replay: str) -> None:
-        """Keep a failure in full, with the command that plays it again."""
+        """Keep a failure in full, once, with the command that plays it again."""
+        if (run.scenario, run.seed) in self._kept:
+            return
         self._failures.write(_json({"replay": replay} | run.to_json()) + "\n")
         self._failures.flush()
+        self._kept.add((run.scenario, run.seed))
 
     def __enter__(self) -> Self:
         return self
@@ -201,8 +244,42 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._runs.close()
-        self._failures.close()
+        self._held.close()
+
+
+def _moved_aside(directory: Path) -> Path | None:
+    """Move a campaign out of the way; gives where it went. What went there before stays, too."""
+    old = [directory / name for name in (PLAN, RUNS, FAILURES) if (directory / name).exists()]
+    if not old:
+        return None
+    names = itertools.chain([BEFORE], (f"{BEFORE}-{number}" for number in itertools.count(2)))
+    before = next(directory / name for name in names if _is_free(directory / name))
+    before.mkdir(exist_ok=True)
+    for file in old:
+        file.rename(before / file.name)
+    return before
+
+
+def _is_free(place: Path) -> bool:
+    return not place.exists() or (place.is_dir() and not any(place.iterdir()))
+
+
+def _kept_failures(file: Path) -> set[tuple[str, int]]:
+    """Tell which failures are kept already; a last line that was torn off is cut, and kept again."""
+    kept: set[tuple[str, int]] = set()
+    if not file.exists():
+        return kept
+    end = 0
+    with file.open("r+b") as lines:
+        for line in lines:
+            if not line.endswith(b"\n"):
+                lines.truncate(end)
+                break
+            end += len(line)
+            with suppress(ValueError, TypeError, KeyError):  # a person may have written to it
+                found = json.loads(line)
+                kept.add((found["scenario"], found["seed"]))
+    return kept
 
 
 def read_plan(directory: Path) -> Plan:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from simulations import swarm
 from simulations.campaign import regressions
+from simulations.campaign.journal import Plan
 from simulations.scenarios import Scenario
 
 NAMED_EVERY = 4
@@ -71,6 +72,20 @@ def plan(count: int, seed: int, only: Sequence[str] = ()) -> Iterator[Job]:
             yield next(rounds)
         elif swarms is not None:
             yield Job(swarm.KEY, next(swarms))
+
+
+def size(planned: Plan) -> int:
+    """Count what is planned, besides the regressions."""
+    return len(named()) * CI_NAMED_SEEDS + CI_SWARM if planned.ci else planned.scenarios
+
+
+def command(planned: Plan) -> str:
+    """Write the command that plays it; where to is not part of a plan."""
+    if planned.ci:
+        return "python -m simulations run --ci"
+    seed = f" --seed {planned.seed}" if planned.seed else ""
+    only = f" --only {','.join(planned.only)}" if planned.only else ""
+    return f"python -m simulations run --scenarios {planned.scenarios}{seed}{only}"
 
 
 def regression_jobs(kept: Iterable[regressions.Regression]) -> Iterator[Job]:

@@ -54,11 +54,13 @@ def run(wish: Wish, player: Player | None = None, kept: Path = regressions.FILE)
         jobs = planned_jobs(plan, kept)
         opened = Journal.resume if wish.resume else Journal.begin
         with (
+            _pool(wish, player) as pool,  # first: who cannot play has no business in the directory
             opened(wish.out, plan) as journal,
-            _pool(wish, player) as pool,
             _first_interrupt(stop),
         ):
             begun = True
+            if journal.moved:
+                told.print(f"What was in {wish.out} is in {journal.moved} now.", markup=False, soft_wrap=True)
             campaign = Campaign(jobs, pool, journal, stop, wish.minutes, kept if wish.keep else None)
             return _conduct(campaign, told, results)
     except (JournalError, OtherCodeError, PoolLostError, LookupError, ValueError, OSError) as error:
@@ -75,10 +77,12 @@ def planned(wish: Wish) -> Plan:
     Raises:
         JournalError: nothing is there to be resumed, or not this.
     """
+    from simulations.bench import machine  # noqa: PLC0415 - imports what it names the versions of
+
     code = fingerprint()
     if not wish.resume:
         seed = SEED if wish.seed is None else wish.seed
-        return Plan(wish.scenarios or SCENARIOS, seed, wish.only, wish.ci, code)
+        return Plan(wish.scenarios or SCENARIOS, seed, wish.only, wish.ci, code, machine(()))
     plan = read_plan(wish.out)
     if plan.code != code:
         raise JournalError(f"the code has changed since ({plan.code}, now {code}); begin without --resume")
@@ -87,7 +91,10 @@ def planned(wish: Wish) -> Plan:
         or (wish.seed is not None and wish.seed != plan.seed)
         or (wish.only and wish.only != plan.only)
     ):
-        raise JournalError(f"--resume goes on with {plan}; only --scenarios may differ")
+        raise JournalError(f"--resume goes on with `{planning.command(plan)}`; only --scenarios may differ")
+    if wish.scenarios is not None and (plan.ci or wish.scenarios < plan.scenarios):
+        planned = "the slice of --ci" if plan.ci else f"{plan.scenarios:,} runs"
+        raise JournalError(f"{planned} are planned in {wish.out}; --resume may only make a plan longer")
     return replace(plan, scenarios=wish.scenarios or plan.scenarios)
 
 

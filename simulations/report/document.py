@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulations import check
+from simulations.campaign import plan as planning
 from simulations.campaign import regressions
 from simulations.campaign.commands import OUT
-from simulations.campaign.journal import Plan, read_plan
+from simulations.campaign.journal import read_plan
 from simulations.campaign.plan import scenario as find
 from simulations.report import gantt, plots, side_by_side, tables
 from simulations.report.expected import expected
@@ -77,8 +78,9 @@ def pages(given: Given, root: Path) -> dict[Path, str]:
     """
     blocks, front = known(), dict[str, str]()
     if given.proof is not None and given.campaign is not None:
-        blocks["verdict"] = verdict(given.proof, given.campaign)
-        front["simulated"] = headline(given.proof, given.campaign)
+        place = placed(given.campaign, root)
+        blocks["verdict"] = verdict(given.proof, given.campaign, place)
+        front["simulated"] = headline(given.proof, given.campaign, place)
         if given.real is not None:
             blocks["beside"] = beside(given.proof, given.real)
     for name, file in (("mutants", given.mutants), ("race", given.race)):
@@ -98,12 +100,18 @@ def known() -> dict[str, str]:
     return {"laws": _laws(), "bugs": _bugs(), "timeline": _timeline()}
 
 
-def verdict(proof: Proof, directory: Path) -> str:
-    """Write what a campaign says, in full."""
+def placed(directory: Path, root: Path) -> Path:
+    """Name a directory for readers who have another machine: within the checkout, or by its name alone."""
+    whole, within = directory.resolve(), root.resolve()
+    return whole.relative_to(within) if whole.is_relative_to(within) else Path(whole.name)
+
+
+def verdict(proof: Proof, directory: Path, place: Path) -> str:
+    """Write what a campaign says, in full; `place` is what its directory is called."""
     found = proof.verdict
     folded = (tables.final(found), tables.windows(found), tables.phases(found))
     parts = [
-        *_headline(proof, directory),
+        *_headline(proof, directory, place),
         _bars(found.bars),
         tables.markdown_table(tables.phases_together(found)),
         *(
@@ -115,11 +123,11 @@ def verdict(proof: Proof, directory: Path) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts)
 
 
-def headline(proof: Proof, directory: Path) -> str:
+def headline(proof: Proof, directory: Path, place: Path) -> str:
     """Write what a campaign says, for those in a hurry."""
     single = expected().titles
     bars = [bar for bar in proof.verdict.bars if bar.what.partition(" ")[0] not in single]
-    return "\n\n".join([*_headline(proof, directory), _bars(bars)])
+    return "\n\n".join([*_headline(proof, directory, place), _bars(bars)])
 
 
 def beside(proof: Proof, real: Path) -> str:
@@ -134,22 +142,20 @@ def beside(proof: Proof, real: Path) -> str:
     return tables.markdown_table(side_by_side.table(pairs))
 
 
-def _headline(proof: Proof, directory: Path) -> Iterator[str]:
+def _headline(proof: Proof, directory: Path, place: Path) -> Iterator[str]:
     plan = read_plan(directory)
-    played = f"python -m simulations run --scenarios {plan.scenarios}{_seeded(plan)}"
+    there = "" if place == OUT else f" --out {place.as_posix()}"
+    played = planning.command(plan) + there
     machine = ", ".join(f"{key} {value}" for key, value in proof.machine.items())
     yield f"{tables.verdict_line(proof.verdict)} {tables.effort(proof.verdict)}"
-    done = proof.verdict.whole.runs
-    ended = f", ended after {done:,} runs" if done < plan.scenarios else ""
-    yield f"Played by `{played}`{ended},\njudged by `python -m simulations verify {OUT}`,\non {machine}."
+    short = proof.origin is not None and proof.origin.ended_early
+    ended = f", ended after {proof.verdict.whole.runs:,} runs" if short else ""
+    judged = f"python -m simulations verify {place.as_posix()}"
+    yield f"Played by `{played}`{ended},\njudged by `{judged}`,\non {machine}."
 
 
 def _bars(bars: Sequence[Bar | ShareBar]) -> str:
     return _words("bar", "verdict", rows=[(bar.what, str(bar)) for bar in bars])
-
-
-def _seeded(plan: Plan) -> str:
-    return f" --seed {plan.seed}" if plan.seed else ""
 
 
 def _laws() -> str:

@@ -109,6 +109,7 @@ def page(proof: Proof, player: Player) -> str:
         faults=tables.faults(verdict),
         method=tables.METHOD,
         machine=proof.machine,
+        sentences=proof.sentences,
         command=proof.command,
     )
 

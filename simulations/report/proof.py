@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from simulations.campaign.journal import PLAN, RUNS, JournalError, chunks, read_plan
+from simulations.campaign.journal import RUNS, JournalError, chunks
 from simulations.report import figures, tables
 from simulations.report.laws import law
+from simulations.report.origin import Origin
 from simulations.report.tables import Rows
 from simulations.report.tally import Tally
 from simulations.report.verdict import Expected, Verdict, judge
@@ -30,7 +31,15 @@ class Proof:
     tally: Tally
     verdict: Verdict
     machine: Mapping[str, str]
+    """The one that played."""
     command: str
+    origin: Origin | None = None
+    """None: these runs are from no directory."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Say what it is that was judged."""
+        return self.origin.sentences(self.verdict.unjudged) if self.origin else ()
 
 
 def read(directory: Path) -> Tally:
@@ -61,19 +70,23 @@ def prove(directory: Path, expected: Expected, command: str) -> Proof:
     from simulations.bench import machine  # noqa: PLC0415 - imports what it names the versions of
 
     tally = read(directory)
-    played_by = {"code": read_plan(directory).code} if (directory / PLAN).exists() else {}
-    return Proof(tally, judge(tally, expected), machine(()) | played_by, command)
+    origin = Origin.of(directory, tally)
+    known = [*expected.titles, *expected.silent, *(promise.scenario for promise in expected.promises)]
+    verdict = judge(tally, replace(expected, left_out=origin.left_out(known)))
+    return Proof(tally, verdict, origin.machine(machine(())), command, origin)
 
 
 def show(proof: Proof, console: Console) -> None:
     """Print the verdict."""
     verdict = proof.verdict
-    for table in (tables.final(verdict), tables.windows(verdict), tables.late_phases(verdict)):
+    for table in (tables.final(verdict), tables.windows(verdict), *tables.late_phases(verdict)):
         console.print(_laid(table))
     console.print(_laid(tables.phases_together(verdict)))
     _show_violations(verdict, console)
     console.print(_laid_bars(verdict))
     console.print(tables.effort(verdict), markup=False, soft_wrap=True)
+    for sentence in proof.sentences:
+        console.print(sentence, markup=False, soft_wrap=True)
     missed = sum(not bar.met for bar in verdict.bars)
     said = f"{missed} of {len(verdict.bars)} bars missed" if missed else f"all {len(verdict.bars)} bars met"
     console.print(Text(said, "bold red" if missed else "bold green"))
@@ -82,12 +95,16 @@ def show(proof: Proof, console: Console) -> None:
 def write_json(proof: Proof, file: Path) -> None:
     """Write everything for machines."""
     whole = tables.plain(proof.verdict, proof.machine, proof.command)
+    if proof.origin:
+        whole["campaign"] = proof.origin.plain(proof.verdict.unjudged)
     file.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_markdown(proof: Proof, file: Path) -> None:
     """Write the tables for the docs."""
-    file.write_text(tables.markdown(proof.verdict, proof.machine, proof.command), encoding="utf-8")
+    file.write_text(
+        tables.markdown(proof.verdict, proof.machine, proof.command, proof.sentences), encoding="utf-8"
+    )
 
 
 def _show_violations(verdict: Verdict, console: Console) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any
 
 from simulations.campaign.conduct import FAULT
@@ -71,11 +72,11 @@ def windows(verdict: Verdict) -> Rows:
 def phases(verdict: Verdict) -> Rows:
     """The parts of a recovery."""
     rows = [
-        (group.name, *(_three(group.phases[phase]) for phase in PHASES))
+        (group.name, *(_four(group.phases[phase]) for phase in PHASES))
         for group in _all(verdict)
         if any(group.phases.values())
     ]
-    return Rows("phases, p50 / p95 / max", ("phase", *PHASES), rows)
+    return Rows("phases, p50 / p95 / p99 / max", ("phase", *PHASES), rows)
 
 
 def phases_together(verdict: Verdict) -> Rows:
@@ -84,14 +85,15 @@ def phases_together(verdict: Verdict) -> Rows:
     return Rows("phases, everything together", ("phase", "p50", "p95", "p99", "max"), rows)
 
 
-def late_phases(verdict: Verdict) -> Rows:
-    """The 95th percentile of each part, narrow enough for a terminal."""
-    rows = [
-        (group.name, *(_late(group.phases[phase]) for phase in PHASES))
-        for group in verdict.groups
-        if any(group.phases.values())
-    ]
-    return Rows("phases, 95th percentile", ("p95 of", *PHASES), rows)
+def late_phases(verdict: Verdict) -> Iterator[Rows]:
+    """The 95th and the 99th percentile of each part: two tables, each narrow enough for a terminal."""
+    for name, late in (("p95", attrgetter("p95")), ("p99", attrgetter("p99"))):
+        rows = [
+            (group.name, *(_late(group.phases[phase], late) for phase in PHASES))
+            for group in verdict.groups
+            if any(group.phases.values())
+        ]
+        yield Rows(f"phases, {name}", (f"{name} of", *PHASES), rows)
 
 
 def violations(verdict: Verdict, most: int) -> Rows:
@@ -147,10 +149,12 @@ def replay_command(scenario: str, seed: int) -> str:
     return f"python -m simulations replay {what}"
 
 
-def markdown(verdict: Verdict, machine: Mapping[str, str], command: str) -> str:
+def markdown(
+    verdict: Verdict, machine: Mapping[str, str], command: str, sentences: Sequence[str] = ()
+) -> str:
     """Write the whole verdict for the docs."""
     tables = [bars(verdict), final(verdict), windows(verdict), phases(verdict)]
-    parts = [verdict_line(verdict), effort(verdict), *map(markdown_table, tables)]
+    parts = [verdict_line(verdict), " ".join([effort(verdict), *sentences]), *map(markdown_table, tables)]
     if verdict.violations:
         parts.append(markdown_table(violations(verdict, len(verdict.violations))))
     measured = ", ".join(f"{key} {value}" for key, value in machine.items())
@@ -209,14 +213,12 @@ def _quantiles(spread: Spread | None) -> Iterable[str]:
     return map(figures.duration, (spread.p50, spread.p95, spread.p99, spread.most))
 
 
-def _three(spread: Spread | None) -> str:
-    if spread is None:
-        return "-"
-    return " / ".join(map(figures.duration, (spread.p50, spread.p95, spread.most)))
+def _four(spread: Spread | None) -> str:
+    return "-" if spread is None else " / ".join(_quantiles(spread))
 
 
-def _late(spread: Spread | None) -> str:
-    return "-" if spread is None else figures.duration(spread.p95)
+def _late(spread: Spread | None, late: Callable[[Spread], float]) -> str:
+    return "-" if spread is None else figures.duration(late(spread))
 
 
 def _slowest(group: Group) -> str:

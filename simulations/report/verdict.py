@@ -28,6 +28,8 @@ DOCUMENTS_PER_MILLE, OWN_PER_MILLE = 950, 999
 NOTICE_S = 3.0
 """A silent drop is noticed within that while idle, sooner with a request in flight (DESIGN section 6)."""
 
+NOTICING = "noticing a silent drop, worst"
+
 ENOUGH_RUNS = 1000
 """Fewer cannot tell 99.9 % from all."""
 
@@ -138,6 +140,8 @@ class Verdict:
     """The first of them."""
     counts: Mapping[str, int]
     played_s: float
+    unjudged: tuple[str, ...] = ()
+    """Bars of scenarios that the plan leaves out."""
 
     @property
     def met(self) -> bool:
@@ -155,13 +159,15 @@ class Expected:
     """What the verdict is to know of the scenarios beforehand.
 
     `titles` by scenario, in the order in which they are shown; `silent` are those in which nothing but a
-    silent drop happens, so that noticing it can be timed.
+    silent drop happens, so that noticing it can be timed; `left_out` are those that were not to be played,
+    and are not asked for anything.
     """
 
     titles: Mapping[str, str]
     silent: frozenset[str] = frozenset()
     promises: Sequence[Promise] = ()
     least_runs: int = ENOUGH_RUNS
+    left_out: frozenset[str] = frozenset()
 
 
 def of_runs(runs: Iterable[Run], expected: Expected) -> Verdict:
@@ -183,6 +189,7 @@ def judge(tally: Tally, expected: Expected) -> Verdict:
         violations=tuple(tally.violations),
         counts=dict(sorted(tally.counts.items())),
         played_s=tally.played_s,
+        unjudged=tuple(_unjudged(groups, expected)),
     )
 
 
@@ -238,16 +245,29 @@ def _bars(
         yield ShareBar(f"runs recovered within 10 s, {name} bar", limit, whole.recovered, whole.runs)
     yield Bar("laws broken", 0, tally.laws.total(), Unit.VIOLATIONS)
     yield Bar("runs that could not be played to their end", 0, whole.unplayed, Unit.RUNS)
-    noticed = [by_name[key].phases["detect"] for key in sorted(expected.silent) if key in by_name]
-    worst = [spread.most for spread in noticed if spread is not None]
-    if worst:
-        yield Bar("noticing a silent drop, worst", NOTICE_S, max(worst))
+    silent = sorted(key for key in expected.silent if key in by_name or key not in expected.left_out)
+    if silent:
+        noticed = [by_name[key].phases["detect"] for key in silent if key in by_name]
+        worst = [spread.most for spread in noticed if spread is not None]
+        complete = len(noticed) == len(silent) and worst
+        yield Bar(NOTICING, NOTICE_S, max(worst) if complete else None)
     for promise in expected.promises:
         group = by_name.get(promise.scenario)
-        if group is not None:
-            median_s = None if group.final is None else group.final.p50
-            yield Bar(f"{group.name} recovery, median", promise.median_s, median_s)
-            yield Bar(f"{group.name} recovery, worst", promise.worst_s, _most(group.final))
+        if group is not None or promise.scenario not in expected.left_out:
+            final = None if group is None else group.final
+            median_s = None if final is None else final.p50
+            yield Bar(f"{promise.scenario} recovery, median", promise.median_s, median_s)
+            yield Bar(f"{promise.scenario} recovery, worst", promise.worst_s, _most(final))
+
+
+def _unjudged(groups: Sequence[Group], expected: Expected) -> Iterable[str]:
+    """List the bars that nobody is held against, because their scenarios were not to be played."""
+    absent = expected.left_out - {group.name for group in groups}
+    if expected.silent and expected.silent <= absent:
+        yield NOTICING
+    for promise in expected.promises:
+        if promise.scenario in absent:
+            yield f"{promise.scenario} recovery"
 
 
 def _most(spread: Spread | None) -> float | None:
