@@ -427,18 +427,8 @@ class ImageCore:
         now, wall = self._world.now(), self._world.wall()
         seq, self._seq = self._seq, self._seq + 1
         endpoint, detail = str(self.endpoint), said.detail[:MAX_DETAIL_CHARS]
-        change = Change(
-            self.key,
-            endpoint,
-            seq,
-            said.source,
-            said.trigger,
-            said.target,
-            said.reason,
-            detail,
-            wall,
-            now,
-        )
+        what = (said.source, said.trigger, said.target, said.reason)
+        change = Change(self.key, endpoint, seq, *what, detail, wall, now)
         self._unpublished.append((change, []))
         record = TransitionRecord(
             image=self.key,

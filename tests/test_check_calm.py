@@ -149,7 +149,7 @@ def test_an_idle_image_is_not_asked_over_and_over() -> None:
 # -- laws 12 and 18: served ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("outcome", ["unknown", "expired", "failed", ""])
+@pytest.mark.parametrize("outcome", ["unknown", "expired", "lost", ""])
 def test_nothing_in_its_way_means_done(outcome: str) -> None:
     """Two seconds are enough for a number."""
     told = tale()

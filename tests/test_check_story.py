@@ -91,7 +91,8 @@ def test_the_disk_explains_a_lag_and_no_more() -> None:
     story = tale("10 disk slow 0.1", "20 disk slow").story
     assert story.lag_s(5.0) == pytest.approx(0.1)
     assert story.lag_s(15.0) == story.lag_s(20.5) == story.lag_s(5.0, 15.0) == pytest.approx(0.7)
-    assert story.lag_s(21.0) == pytest.approx(0.1)
+    assert story.lag_s(21.0) == pytest.approx(0.7)
+    assert story.lag_s(21.3) == pytest.approx(0.1)
     assert tale("10 disk slow 9").story.lag_s(15.0) == pytest.approx(0.1 + MOST_LAG_S)
 
 

@@ -27,7 +27,7 @@ from machines.table import LIVE
 # -- losing and finding ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", LIVE)
+@pytest.mark.parametrize("state", sorted(LIVE))
 def test_a_lost_link_is_redialled_in_the_same_breath(state: State) -> None:
     """Requests stop, the host is told, the next link is dialled: one batch."""
     rig = AT[state]()
@@ -99,7 +99,7 @@ def _served(rig: Rig) -> int | None:
     return [command.gen for command in rig.commands if isinstance(command, Serve)][-1]
 
 
-@pytest.mark.parametrize("state", LIVE)
+@pytest.mark.parametrize("state", sorted(LIVE))
 def test_a_hedge_in_use_changes_no_state(state: State) -> None:
     """The path merely changed: a dial beside the working link may win without the user noticing."""
     rig = AT[state]()
@@ -109,7 +109,7 @@ def test_a_hedge_in_use_changes_no_state(state: State) -> None:
     assert _served(rig) == 2
 
 
-@pytest.mark.parametrize("state", LIVE)
+@pytest.mark.parametrize("state", sorted(LIVE))
 def test_a_hedge_that_fails_changes_nothing_either(state: State) -> None:
     """The link still claimed decides by its own signs of life; nothing more is dialled beside it."""
     rig = AT[state]()
@@ -119,7 +119,7 @@ def test_a_hedge_that_fails_changes_nothing_either(state: State) -> None:
     assert not {Dial, Scout} & set(kinds(rig.wait(60)))
 
 
-@pytest.mark.parametrize("state", LIVE)
+@pytest.mark.parametrize("state", sorted(LIVE))
 def test_an_address_that_is_gone_takes_its_link_at_once(state: State) -> None:
     """Nothing to probe on a dead 4-tuple: abort, tell, dial (law 8)."""
     rig = AT[state]()

@@ -161,8 +161,9 @@ def test_names_fail_only_where_a_name_is_dialled() -> None:
 
 
 def test_every_kind_of_fault_happens() -> None:
-    """Nothing in the vocabulary is left out."""
-    assert {step.what for scenario in SCHEDULES for step in scenario.steps} == set(What)
+    """Nothing is left out but long code, which the narrowest of these lines would carry for minutes."""
+    happen = {step.what for scenario in SCHEDULES for step in scenario.steps}
+    assert happen == set(What) - {What.LARGE_EVALUATION}
 
 
 def test_what_is_broken_is_mostly_healed_and_often_not() -> None:

@@ -362,6 +362,7 @@ OTHERS = {
     What.LONG_EVALUATION,
     What.RETRY,
     What.DISCONNECT,
+    What.LARGE_EVALUATION,
     What.RECONNECT,
 }  # fmt: skip - one line a part of the world
 """Steps that are not the network's."""
