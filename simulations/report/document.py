@@ -33,6 +33,10 @@ PICTURE = Path("docs/recoveries.svg")
 SHOWN = ("hotel", 1)
 """The run whose timeline stands in the page: an address lost, a stranger who answers, and the way back."""
 
+COMMANDS = {"mutants": "`mutants --markdown`", "race": "`bench --markdown`"}
+MARKS = {"mutants": (" faults caught", "| fault | what was got wrong |"), "race": ("| bar | verdict |",)}
+"""What the text of a command has in it, whatever it measured."""
+
 _BLOCK = re.compile(r"(?P<begin><!-- (?P<name>[a-z-]+) -->\n).*?(?P<end><!-- /(?P=name) -->)", re.DOTALL)
 
 
@@ -74,7 +78,7 @@ def pages(given: Given, root: Path) -> dict[Path, str]:
 
     Raises:
         BlockError: a page lacks a block.
-        OutcomesError, OSError: what was given cannot be read.
+        ValueError, OSError: what was given cannot be read, or is something else.
     """
     blocks, front = known(), dict[str, str]()
     if given.proof is not None and given.campaign is not None:
@@ -85,7 +89,7 @@ def pages(given: Given, root: Path) -> dict[Path, str]:
             blocks["beside"] = beside(given.proof, given.real)
     for name, file in (("mutants", given.mutants), ("race", given.race)):
         if file is not None:
-            blocks[name] = file.read_text(encoding="utf-8")
+            blocks[name] = _measured(name, file)
     written = {
         root / name: filled((root / name).read_text(encoding="utf-8"), parts)
         for name, parts in ((PAGE, blocks), (FRONT, front))
@@ -93,6 +97,19 @@ def pages(given: Given, root: Path) -> dict[Path, str]:
     if given.proof is not None:
         written[root / PICTURE] = plots.distribution(given.proof.tally).standalone()
     return written
+
+
+def _measured(name: str, file: Path) -> str:
+    """Give what a command wrote for a block; any other text is none of it.
+
+    Raises:
+        ValueError: it has not the tables of that block.
+    """
+    text = file.read_text(encoding="utf-8")
+    for mark in MARKS[name]:
+        if mark not in text:
+            raise ValueError(f"{file} is not what {COMMANDS[name]} writes: it has no {mark.strip()!r}")
+    return text
 
 
 def known() -> dict[str, str]:
