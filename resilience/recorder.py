@@ -76,7 +76,7 @@ class Recorder:
     def take(self, history: History) -> None:
         """There is a journal now; what was told before as not saved is not in it."""
         self._history = history
-        self._set_trouble(None)
+        self._loop.call_soon(self._set_trouble, None)  # behind what is still to be told as not saved
 
     def told(self, trouble: str) -> None:
         """There will be no journal, for another reason than was known."""

@@ -127,9 +127,9 @@ class Supervisor:
             return
         if problem is None:
             self._history = opened.result()
+            recorder.take(self._history)
             for key, core in self._world.cores.items():
                 core.journal_read(self._history.last(key), self._history.next_seq(key))
-            recorder.take(self._history)
         elif isinstance(problem, StoreError):
             recorder.told(str(problem))
         keeper.journal_read()

@@ -130,7 +130,7 @@ STORIES = (
         "upload",
         "much code on a narrow line",
         "A transfer that takes seconds is no silence: the link is left alone until it is through.",
-        "0 rate 12000, 1 large evaluation 50000, 8 large evaluation 60000, 20 rate 0",
+        "0 rate 10000, 1 large evaluation 60000, 12 large evaluation 60000, 24 rate 0",
     ),
     Story(
         "narrow",

@@ -52,6 +52,7 @@ HARMLESS = frozenset(
         What.IMAGE_BUSY,
         What.IMAGE_SLOW,
         What.LONG_EVALUATION,
+        What.LARGE_EVALUATION,
         What.NAME_FAILS,
         What.NAME_HANGS,
         What.NAME_WORKS,

@@ -166,17 +166,20 @@ def trouble_is_shown(story: Story) -> Iterator[Violation]:
 def trouble_is_taken_back(story: Story) -> Iterator[Violation]:
     """A disk that works again is tried again, and that it works is told."""
     disk = [(t, step.what) for t, step in story.faults if step.what in _OF_THE_DISK]
+    slow_s = {t: story.slowest_sync_s(t, t) for t, _ in disk}
     notices = [(entry.t, str(entry.data["text"])) for entry in story.of(Kind.NOTICE)]
     for place, (works_at, what) in enumerate(disk):
         life = story.life(works_at)
         if what is not What.DISK_WORKS or life is None:
             continue
         by = works_at + RETRIED_WITHIN_S + story.lag_s(works_at, works_at + RETRIED_WITHIN_S)
+        by += SYNCS_OF_A_JOB * slow_s[works_at]  # what hangs ends first
         ill = [t for t, what in disk[place + 1 :] if what is not What.DISK_WORKS]
         if by > min([life.until, story.end, *ill]) or story.stopped(works_at, by):
             continue
-        if any(t < life.since + OPENED_WITHIN_S for t, _ in disk[:place]):
-            continue  # a journal that could not be opened stays closed for that life
+        refused = (t for t, what in disk[:place] if what in _REFUSES)
+        if any(t < life.since + OPENED_WITHIN_S for t in refused):
+            continue  # a journal that was refused stays closed for that life; one that hangs is waited for
         said = [text for t, text in notices if life.since <= t <= by]
         if said and said[-1].startswith(NOT_DURABLE):
             yield Violation(14, by, -1, f"the disk works since {works_at:.3f}, and {said[-1]!r} still stands")

@@ -12,9 +12,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+SEGMENT_BYTES = 1_448
+"""What one packet of Ethernet holds beside its headers, with timestamps."""
+
 CHUNK_MAX_BYTES = 64 * 1024
-WINDOW = 8
-"""Chunks under way: half a megabyte."""
+"""Long code travels and is acknowledged segment by segment. Megabytes would take an event for each of
+thousands of segments and show nothing more: they go in larger pieces."""
+
+WINDOW = 10
+"""Chunks under way: TCP's initial window (RFC 6928), which here neither grows nor shrinks."""
+
+CHUNKS_OF_A_MESSAGE = 64
+"""At most, until they are as large as `CHUNK_MAX_BYTES`."""
 
 RTO_MIN_S, RTO_MAX_S = 0.2, 120.0
 """Linux: TCP_RTO_MIN, TCP_RTO_MAX."""
@@ -120,9 +129,10 @@ class Stream:
         """Hand over so many bytes, which mean this to the receiver once the last one is there."""
         if self.closed:
             return
-        while size > CHUNK_MAX_BYTES:
-            self._queue.append((CHUNK_MAX_BYTES, MORE))
-            size -= CHUNK_MAX_BYTES
+        chunk = min(max(SEGMENT_BYTES, size // CHUNKS_OF_A_MESSAGE), CHUNK_MAX_BYTES)
+        while size > chunk:
+            self._queue.append((chunk, MORE))
+            size -= chunk
         self._queue.append((size, payload))
         self._pump()
 
