@@ -15,6 +15,7 @@ from simulations.campaign.plan import command
 from simulations.report import document
 from simulations.report.commands import register
 from simulations.results import Recovery, Run
+from simulations.scenarios import LIBRARY
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (document.PAGE, document.FRONT)
@@ -60,6 +61,14 @@ def test_our_own_pages_say_what_the_code_says() -> None:
     result = call("--root", str(ROOT), "--check")
     assert result.exit_code == 0, result.output
     assert all(entry.story in block(ROOT / document.PAGE, "bugs") for entry in regressions.load())
+
+
+def test_each_story_namespaces_cannot_play_says_why() -> None:
+    """All of them and no other; a story that becomes real leaves the table."""
+    rows = block(ROOT / document.PAGE, "unreal").strip().splitlines()[2:]
+    told = {row.split(",")[0].removeprefix("| "): row for row in rows}
+    assert told.keys() == {key for key, scenario in LIBRARY.items() if not scenario.real}
+    assert "| suspend | all namespaces share the machine's clocks and its sleep |" in told["sleep"]
 
 
 def test_a_page_that_differs_is_told_and_left(checkout: Path) -> None:

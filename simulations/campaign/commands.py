@@ -35,7 +35,7 @@ def run(
     ci: Annotated[bool, typer.Option("--ci", help="The slice that is played before every merge.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0, help="Begin nothing new after so long.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default.")] = None,
-    out: Annotated[Path, typer.Option(help="Where results go; what is there moves to `before`.")] = OUT,
+    out: Annotated[Path, typer.Option(help="Where results go; what is there moves to `before` in it.")] = OUT,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign in --out.")] = False,
     scheduler: Annotated[str, typer.Option(help="A Dask scheduler, like tcp://10.0.0.9:8786.")] = "",
     keep: Annotated[bool, typer.Option(help="Add failures to the regression file, as candidates.")] = True,

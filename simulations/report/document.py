@@ -24,6 +24,7 @@ from simulations.report.proof import Proof
 from simulations.report.tables import Rows
 from simulations.report.timeline import timeline
 from simulations.report.verdict import Bar, ShareBar
+from simulations.scenarios import LIBRARY, unreal
 from simulations.virtual.play import trace
 
 PAGE, FRONT = Path("docs/simulations.md"), Path("README.md")
@@ -113,8 +114,8 @@ def _measured(name: str, file: Path) -> str:
 
 
 def known() -> dict[str, str]:
-    """Write what needs no measuring: laws, kept failures, one run's timeline."""
-    return {"laws": _laws(), "bugs": _bugs(), "timeline": _timeline()}
+    """Write what needs no measuring: laws, kept failures, one run's timeline, what namespaces cannot play."""
+    return {"laws": _laws(), "bugs": _bugs(), "timeline": _timeline(), "unreal": _unreal()}
 
 
 def placed(directory: Path, root: Path) -> Path:
@@ -192,6 +193,20 @@ def _bugs() -> str:
         for number, entry in enumerate(regressions.load(), 1)
     ]
     return _words("", "found", "run", "laws", "story", rows=rows)
+
+
+def _unreal() -> str:
+    """Of each story that real interfaces cannot play the steps in its way, those with one reason together."""
+    rows = []
+    for key, scenario in LIBRARY.items():
+        reasons = dict[str, list[str]]()
+        for step in scenario.steps:
+            if (why := unreal(step)) and step.what not in reasons.setdefault(why, []):
+                reasons[why].append(step.what)
+        if reasons:
+            steps = "; ".join(", ".join(kinds) for kinds in reasons.values())
+            rows.append((f"{key}, {scenario.title}", steps, "; ".join(reasons).replace("`", "")))
+    return _words("story", "steps", "why not", rows=rows)
 
 
 def _words(*header: str, rows: Sequence[tuple[str, ...]]) -> str:
