@@ -42,15 +42,24 @@ def known() -> list[str]:
     return FILE.read_text(encoding="ascii").splitlines()
 
 
+def _known_or_told() -> list[str]:
+    try:
+        return known()
+    except (OSError, ValueError) as error:
+        print(f"Nothing to compare with: {error}. `git checkout` brings the file back; --write makes one.")
+        raise typer.Exit(2) from error
+
+
 def fingerprints(*, write: Annotated[bool, typer.Option(help="Write them anew.")] = False) -> None:
     """Play some runs and compare their traces with those played elsewhere."""
+    there = [] if write else _known_or_told()
     found = list(taken(plan()))
     if write:
         FILE.write_text("\n".join(found) + "\n", encoding="ascii")
         print(f"{len(found)} fingerprints written.")
         return
     where = f"Python {platform.python_version()} on {platform.machine()}"
-    differ = sorted(set(found) ^ set(known()))
+    differ = sorted(set(found) ^ set(there))
     for line in differ:
         print(("here:  " if line in found else "there: ") + line)
     if differ:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import players
+from campaign_bench import ENVIRONMENT
+from simulations import fingerprints
 from simulations.campaign import commands, session, show
 from simulations.campaign.conduct import Summary, replay_command
 from simulations.campaign.plan import scenario
@@ -20,6 +24,8 @@ from simulations.faults import Step, What
 from simulations.results import Recovery, Run, Violation
 from simulations.swarm import swarm
 from simulations.trace import Kind, Trace
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # -- telling ---------------------------------------------------------------------------------------
 
@@ -102,10 +108,12 @@ def invoke(*arguments: str) -> tuple[int, str]:
     [
         (["run", "--ci", "--seed", "1"], "--ci is always the same"),
         (["run", "--scenarios", "0"], "--scenarios"),
+        (["run", "--minutes", "0"], "in no time nothing is played"),
         (["replay"], "name a scenario and a seed"),
         (["replay", "swarm", "1", "--regression", "1"], "name a scenario and a seed"),
         (["replay", "comuter", "1"], "there is no scenario"),
         (["replay", "lift", "3", "--trace", "nowhere/at/all.jsonl"], "there is no directory"),
+        (["replay", "lift", "3", "--trace", "."], "is a directory"),
         (["replay", "--regression", "9999"], "regressions"),
         (["shrink", "swarm", "1", "--steps", "/nonexistent"], "No such file"),
     ],
@@ -123,6 +131,59 @@ def test_an_unknown_scenario_of_a_campaign_is_told(tmp_path: Path) -> None:
     assert code == session.CANNOT
     assert "there is no scenario 'comuter'" in said
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("1 image kill #7", "'1 image kill #7' names an image beyond the 1 there are"),
+        ("1 image hostile", "does not say which program listens there; write one of 'garbage'"),
+        ("1 image hostile 'nice'", "does not say which program"),
+        ("1 image busy -3", "has a value below 0"),
+        ("1 loss 1.5", "the share is 0 to 1"),
+        ("3 drop\n1 undrop", "'1 undrop' stands after '3 drop'"),
+        ("1 fly", "is no step"),
+    ],
+)
+def test_steps_that_cannot_be_played_are_refused(tmp_path: Path, line: str, complaint: str) -> None:
+    """Before anything is played, and not as a run without a result."""
+    file = tmp_path / "steps.txt"
+    file.write_text(line)
+    for command in ("replay", "shrink"):
+        code, said = invoke(command, "lift", "1", "--steps", str(file))
+        assert code == 2
+        assert complaint in " ".join(said.replace("│", " ").split())
+
+
+def test_a_clock_may_be_set_back(tmp_path: Path) -> None:
+    """The one value that has a sign."""
+    file = tmp_path / "steps.txt"
+    file.write_text("1 step clock -3600\n")
+    code, said = invoke("replay", "lift", "1", "--steps", str(file))
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("address", ["nonsense", "carrier-pigeon://10.0.0.9:8786"])
+def test_what_is_no_scheduler_is_told_at_once(tmp_path: Path, address: str) -> None:
+    """In one line; a client that was never whole would leave a traceback ten seconds later."""
+    pytest.importorskip("distributed")
+    argv = [sys.executable, "-m", "simulations", "run", "--scheduler", address, "--out", str(tmp_path / "x")]
+    done = subprocess.run(argv, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == session.CANNOT
+    assert f"No verdict: '{address}' is no scheduler, write tcp://10.0.0.9:8786" in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_fingerprints_without_their_file_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before they are taken."""
+    monkeypatch.setattr(fingerprints, "FILE", tmp_path / "fingerprints.txt")
+    with pytest.raises(typer.Exit) as ended:
+        fingerprints.fingerprints(write=False)
+    assert ended.value.exit_code == 2
+    assert "Nothing to compare with" in capsys.readouterr().out
 
 
 def test_replay_plays_a_real_run_and_writes_its_trace(tmp_path: Path) -> None:

@@ -55,6 +55,10 @@ def test_a_named_scenario_is_kept_with_its_dice() -> None:
             '{"scenario":"x","seed":1,"steps":["1 image kill #1"],"found":"2026-11-24","laws":[]}',
             "beyond the 1",
         ),
+        (
+            '{"scenario":"x","seed":1,"steps":["1 stall -1"],"found":"2026-11-24","laws":[]}',
+            "below 0",
+        ),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:

@@ -236,6 +236,62 @@ def test_a_timeline_is_printed_or_drawn(tmp_path: Path) -> None:
     assert chart.read_text() == printed.output
 
 
+def test_a_timeline_is_of_whatever_can_be_replayed(tmp_path: Path) -> None:
+    """A kept failure, or steps from a file, as `replay` has them."""
+    kept = call("timeline", "--regression", "1")
+    assert kept.exit_code == 0, kept.output
+    assert "(seed 2)" in kept.output
+    steps = tmp_path / "steps.txt"
+    steps.write_text("2.5 drop\n4 undrop\n")
+    own = call("timeline", "S1", "3", "--steps", str(steps))
+    assert own.exit_code == 0, own.output
+    assert "    link down :crit" not in own.output
+    assert "    silent drop :crit" in own.output
+    assert call("timeline", "S1", "3", "--regression", "1").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify", "{c}", "--json", "{d}"],
+        ["verify", "{c}", "--html", "{d}"],
+        ["verify", "{c}", "--markdown", "{d}"],
+        ["report", "{c}", "--out", "{d}"],
+        ["report", "{c}", "--plots", "{c}/runs.jsonl"],
+        ["timeline", "S1", "3", "--out", "{d}"],
+        ["side-by-side", "{c}", "{c}/runs.jsonl", "--out", "{d}"],
+    ],
+)
+def test_a_directory_is_no_file_and_a_file_no_directory(tmp_path: Path, arguments: list[str]) -> None:
+    """Told in a line, before the work."""
+    campaign(tmp_path / "c", good=3)
+    result = call(*(word.format(c=tmp_path / "c", d=tmp_path) for word in arguments))
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert "directory" in " ".join(result.output.replace("│", " ").split())
+
+
+def test_an_empty_campaign_has_no_report(tmp_path: Path) -> None:
+    """A page of dashes would look like one."""
+    result = call("report", campaign(tmp_path / "c", good=0))
+    assert result.exit_code == 2
+    assert "has not played one run" in result.output
+    assert not (tmp_path / "c" / "report.html").exists()
+
+
+def test_a_line_that_is_no_run_is_no_traceback(tmp_path: Path) -> None:
+    """As the last line it was torn off; before others it is named."""
+    directory = campaign(tmp_path / "c")
+    with (tmp_path / "c" / "runs.jsonl").open("a") as runs:
+        runs.write('"x"\n')
+    assert call("verify", directory).exit_code == 0
+    with (tmp_path / "c" / "runs.jsonl").open("a") as runs:
+        runs.write('"y"\n')
+    result = call("verify", directory)
+    assert result.exit_code == 2
+    assert "line 1002 is damaged" in result.output
+
+
 def test_a_timeline_of_nothing_known_is_refused() -> None:
     """With the names there are."""
     result = call("timeline", "elevator", "3")

@@ -15,9 +15,16 @@ from simulations.campaign.plan import command
 from simulations.report import document
 from simulations.report.commands import register
 from simulations.results import Recovery, Run
+from simulations.scenarios import LIBRARY
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (document.PAGE, document.FRONT)
+
+MUTANTS = """1 of 1 faults caught, the slowest in 1.0 s.
+
+| fault | what was got wrong | where | caught by | in |
+|---|---|---|---|---|
+"""
 
 app = typer.Typer()
 register(app)
@@ -56,6 +63,14 @@ def test_our_own_pages_say_what_the_code_says() -> None:
     assert all(entry.story in block(ROOT / document.PAGE, "bugs") for entry in regressions.load())
 
 
+def test_each_story_namespaces_cannot_play_says_why() -> None:
+    """All of them and no other; a story that becomes real leaves the table."""
+    rows = block(ROOT / document.PAGE, "unreal").strip().splitlines()[2:]
+    told = {row.split(",")[0].removeprefix("| "): row for row in rows}
+    assert told.keys() == {key for key, scenario in LIBRARY.items() if not scenario.real}
+    assert "| suspend | all namespaces share the machine's clocks and its sleep |" in told["sleep"]
+
+
 def test_a_page_that_differs_is_told_and_left(checkout: Path) -> None:
     """With --check nothing is written; without it the page is as it was."""
     page = checkout / document.PAGE
@@ -77,7 +92,7 @@ def test_what_was_measured_is_written_where_it_belongs(checkout: Path) -> None:
         json.dumps({"scenario": "S1", "turn": 0, "client": "resilience", "recovery_ms": 30.0}) + "\n"
     )
     mutants = checkout / "mutants.md"
-    mutants.write_text("1 of 1 faults caught.\n")
+    mutants.write_text(MUTANTS)
     directory = campaign(checkout / "c")
     options = ["--campaign", str(directory), "--field", str(real), "--mutants", str(mutants)]
     assert call("--root", str(checkout), *options).exit_code == 0
@@ -88,7 +103,7 @@ def test_what_was_measured_is_written_where_it_belongs(checkout: Path) -> None:
         assert "| laws broken | met: 0; the bar is at most 0 violations |" in told
         assert str(checkout) not in told
     assert "| 1.50 |" in block(page, "beside")
-    assert block(page, "mutants") == "\n1 of 1 faults caught.\n\n"
+    assert block(page, "mutants") == f"\n{MUTANTS}\n"
     assert block(page, "race") == kept
     assert (checkout / document.PICTURE).read_text(encoding="utf-8").startswith("<svg")
 
@@ -123,6 +138,45 @@ def test_a_page_without_the_block_is_refused(checkout: Path) -> None:
     result = call("--root", str(checkout))
     assert result.exit_code == 2
     assert "laws" in result.output
+
+
+@pytest.mark.parametrize("option", ["--mutants", "--race"])
+def test_any_other_text_is_not_pasted_into_a_page(checkout: Path, option: str) -> None:
+    """Whoever names the wrong file is told, and the pages stay as they were."""
+    page = checkout / document.PAGE
+    before = page.read_text(encoding="utf-8")
+    other = checkout / "notes.md"
+    other.write_text("Buy milk.\n")
+    result = call("--root", str(checkout), option, str(other))
+    assert result.exit_code == 2
+    assert "notes.md is not what" in result.output
+    assert page.read_text(encoding="utf-8") == before
+
+
+def test_a_damaged_regression_file_is_told(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a line, not with a traceback."""
+
+    def damaged() -> list[regressions.Regression]:
+        file = tmp_path / "regressions.jsonl"
+        file.write_text("{\n")
+        return load(file)
+
+    load = regressions.load
+    monkeypatch.setattr(regressions, "load", damaged)
+    result = call("--root", str(checkout), "--check")
+    assert result.exit_code == 2
+    assert "Nothing is written: regressions.jsonl, line 1" in result.output
+
+
+def test_an_empty_campaign_fills_no_page(checkout: Path) -> None:
+    """It has nothing to say."""
+    with Journal.begin(checkout / "c", Plan(10, 0)):
+        pass
+    result = call("--root", str(checkout), "--campaign", str(checkout / "c"))
+    assert result.exit_code == 2
+    assert "has not played one run" in result.output
 
 
 def test_real_outcomes_stand_beside_a_campaign(tmp_path: Path) -> None:

@@ -89,5 +89,16 @@ def test_the_command_prints_or_writes_the_table(tmp_path: Path) -> None:
     out = tmp_path / "table.md"
     CliRunner().invoke(app, ["side-by-side", str(tmp_path / "c"), str(real), "--out", str(out)])
     assert out.read_text() == printed.output
+    for text, complaint in (("", "holds no outcome"), (real.read_text().replace("S1", "S9"), "in common")):
+        nothing = tmp_path / "nothing.jsonl"
+        nothing.write_text(text)
+        refused = CliRunner().invoke(app, ["side-by-side", str(tmp_path / "c"), str(nothing)])
+        assert refused.exit_code == 2
+        assert complaint in refused.output
+    with Journal.begin(tmp_path / "empty", Plan(3, 0)):
+        pass
+    refused = CliRunner().invoke(app, ["side-by-side", str(tmp_path / "empty"), str(real)])
+    assert refused.exit_code == 2
+    assert "has not played one run" in refused.output
     missing = CliRunner().invoke(app, ["side-by-side", str(tmp_path / "c"), str(tmp_path / "no.jsonl")])
     assert missing.exit_code == 2

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from distributed import Client
+from distributed.comm.addressing import parse_address, parse_host_port
+from distributed.comm.registry import get_backend
 from distributed.scheduler import KilledWorker
 
 from simulations.campaign.journal import fingerprint
@@ -27,8 +29,10 @@ class Cluster:
         """Connect.
 
         Raises:
+            ValueError: that is no address.
             OSError: there is no scheduler.
         """
+        _check(scheduler)
         self._with = (player, limit_s, fingerprint())
         connect: Any = Client  # it has no types
         self._client = connect(scheduler, timeout=CONNECT_S, set_as_default=False)
@@ -66,3 +70,16 @@ class Cluster:
         """Take leave at once: there is nothing of ours to end."""
         self.stop()
         self.close()
+
+
+def _check(scheduler: str) -> None:
+    """Refuse what is no address: a client that cannot even begin leaves a traceback when it is forgotten."""
+    parse: Any = parse_address
+    split: Any = parse_host_port
+    backend: Any = get_backend
+    try:
+        kind, place = parse(scheduler)
+        backend(kind)
+        split(place)
+    except ValueError as error:
+        raise ValueError(f"{scheduler!r} is no scheduler, write tcp://10.0.0.9:8786: {error}") from error

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from simulations.campaign.single import Chosen
 
 SCENARIOS, SEED = 2000, 0
 OUT = Path("build/campaign")
@@ -32,7 +35,7 @@ def run(
     ci: Annotated[bool, typer.Option("--ci", help="The slice that is played before every merge.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0, help="Begin nothing new after so long.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default.")] = None,
-    out: Annotated[Path, typer.Option(help="Where results go; what is there moves to `before`.")] = OUT,
+    out: Annotated[Path, typer.Option(help="Where results go; what is there moves to `before` in it.")] = OUT,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the campaign in --out.")] = False,
     scheduler: Annotated[str, typer.Option(help="A Dask scheduler, like tcp://10.0.0.9:8786.")] = "",
     keep: Annotated[bool, typer.Option(help="Add failures to the regression file, as candidates.")] = True,
@@ -47,6 +50,8 @@ def run(
     from simulations.campaign import session  # noqa: PLC0415 - imported when used
 
     names = tuple(dict.fromkeys(name.strip() for name in only.split(",") if name.strip()))
+    if minutes is not None and not minutes > 0:
+        raise typer.BadParameter("--minutes must be more than 0: in no time nothing is played")
     if ci and (scenarios is not None or seed is not None or names):
         raise typer.BadParameter("--ci is always the same; leave out --scenarios, --seed and --only")
     wish = session.Wish(scenarios, seed, names, ci, minutes, workers, out, resume, scheduler, keep)
@@ -64,13 +69,8 @@ def replay(
     """Play one run and tell what happened in it; exit 1 if it broke a law."""
     from simulations.campaign import single  # noqa: PLC0415 - imported when used
 
-    if trace and not trace.resolve().parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {trace.resolve().parent} to write {trace.name} to")
-    try:
-        chosen = single.chosen(scenario, seed, regression, steps)
-    except (LookupError, ValueError, OSError) as error:
-        raise typer.BadParameter(str(error)) from error
-    raise typer.Exit(single.replay(chosen, trace))
+    writable(trace)
+    raise typer.Exit(single.replay(chosen(scenario, seed, regression, steps), trace))
 
 
 def shrink(
@@ -84,8 +84,31 @@ def shrink(
     """Reduce a failing run to the steps that matter, and print them: `replay --steps` plays them."""
     from simulations.campaign import single  # noqa: PLC0415 - imported when used
 
+    raise typer.Exit(single.shrink(chosen(scenario, seed, regression, steps), keep))
+
+
+def chosen(scenario: str, seed: int, regression: int | None, steps: Path | None) -> Chosen:
+    """Find the run that the arguments name.
+
+    Raises:
+        BadParameter: there is none; says why.
+    """
+    from simulations.campaign import single  # noqa: PLC0415 - imported when used
+
     try:
-        chosen = single.chosen(scenario, seed, regression, steps)
+        return single.chosen(scenario, seed, regression, steps)
     except (LookupError, ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
-    raise typer.Exit(single.shrink(chosen, keep))
+
+
+def writable(*files: Path | None) -> None:
+    """See that files can be written, before the work that fills them; None is not asked for.
+
+    Raises:
+        BadParameter: one of them cannot.
+    """
+    for file in filter(None, files):
+        if not file.resolve().parent.is_dir():
+            raise typer.BadParameter(f"there is no directory {file.resolve().parent} to write {file.name} to")
+        if file.is_dir():
+            raise typer.BadParameter(f"{file} is a directory: name a file in it")

@@ -14,7 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
-from simulations.faults import EVERYONE, Step
+from simulations.campaign import steps
+from simulations.faults import Step
 from simulations.scenarios import Load, Scenario
 from simulations.swarm import Fixed
 
@@ -98,8 +99,7 @@ class Regression:
             scenario = entry.scenario()
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"it lacks something or has too much: {error}") from error
-        if not all(EVERYONE <= step.image < entry.images for step in scenario.steps):
-            raise ValueError(f"a step names an image beyond the {entry.images} there are")
+        steps.check(scenario.steps, entry.images)
         return entry
 
 

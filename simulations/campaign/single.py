@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 
 from simulations.campaign import plan, regressions, show
+from simulations.campaign import steps as written
 from simulations.campaign.conduct import laws_of
 from simulations.campaign.plan import Job
 from simulations.campaign.playing import Player, failed, play_one, virtual_world
 from simulations.campaign.shrink import Shrinking, as_played, signature
-from simulations.faults import Step
 from simulations.results import Run
 from simulations.scenarios import Scenario
 from simulations.swarm import Fixed
@@ -52,8 +52,9 @@ def chosen(name: str, seed: int, regression: int | None = None, steps: Path | No
         found = Chosen(entry.scenario(), entry.seed)
     if steps is None:
         return found
-    lines = steps.read_text(encoding="utf-8").splitlines()
-    return Chosen(Fixed.of(found.scenario, tuple(map(Step.parse, filter(str.strip, lines)))), found.seed)
+    own = written.read(steps)
+    written.check(own, found.scenario.images)
+    return Chosen(Fixed.of(found.scenario, own), found.seed)
 
 
 def replay(run: Chosen, trace: Path | None = None) -> int:

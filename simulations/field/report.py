@@ -61,7 +61,7 @@ class Bar:
 
     def __str__(self) -> str:
         if self.met:
-            return f"met: {shown(self.measured)} of {shown(self.limit)} {self.unit}"
+            return f"met: {shown(self.measured)}; the bar is {shown(self.limit)} {self.unit}"
         if math.isinf(self.measured):
             return f"missed: never, the bar is {shown(self.limit)} {self.unit}"
         excess = shown(self.measured - self.limit)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from simulations.campaign.commands import OUT, SCENARIOS, SEED
+from simulations.campaign.commands import OUT, SCENARIOS, SEED, Name, Regression, Seed, chosen, writable
 from simulations.report.verdict import ENOUGH_RUNS
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def verify(
 
     if directory is not None and (scenarios, seed, workers) != (None, None, None):
         raise typer.BadParameter("--scenarios, --seed and --workers are for a campaign yet to be played")
-    _writable(json_file, html, markdown)
+    writable(json_file, html, markdown)
     found = _proof(directory or _played(scenarios, seed, workers), expected(least))
     proof.show(found, Console(highlight=False))
     if json_file:
@@ -82,9 +82,13 @@ def report(
     from simulations.report import page  # noqa: PLC0415 - imported when used
     from simulations.report.expected import expected  # noqa: PLC0415 - same
 
-    _writable(out)
+    writable(out)
+    if plots and plots.exists() and not plots.is_dir():
+        raise typer.BadParameter(f"{plots} is no directory: --plots are several files")
     found = _proof(directory, expected())
     file = out or directory / "report.html"
+    writable(file)
+    _refuse_nothing(found.verdict.whole.runs, directory)
     _write_page(found, file)
     typer.echo(f"{file} written")
     if plots:
@@ -94,24 +98,22 @@ def report(
 
 
 def timeline(
-    scenario: Annotated[str, typer.Argument(help="A named scenario, or `swarm`.", show_default=False)],
-    seed: Annotated[int, typer.Argument(help="Of the run.", show_default=False)],
+    scenario: Name = "",
+    seed: Seed = 0,
     *,
+    regression: Regression = None,
+    steps: Annotated[Path | None, typer.Option(help="Play the steps of this file, one a line.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write it here instead: a picture if it ends in .svg.")
     ] = None,
 ) -> None:
     """Play one run and print its timeline as a Mermaid Gantt chart."""
-    from simulations.campaign.plan import scenario as find  # noqa: PLC0415 - imported when used
-    from simulations.report.timeline import timeline as read  # noqa: PLC0415 - same
+    from simulations.report.timeline import timeline as read  # noqa: PLC0415 - imported when used
     from simulations.virtual.play import trace  # noqa: PLC0415 - same
 
-    _writable(out)
-    try:
-        chosen = find(scenario, seed)
-    except LookupError as error:
-        raise typer.BadParameter(str(error)) from error
-    told = read(chosen, *trace(chosen, seed))
+    writable(out)
+    run = chosen(scenario, seed, regression, steps)
+    told = read(run.scenario, *trace(run.scenario, run.seed))
     if out is not None and out.suffix == ".svg":
         from simulations.report import lanes  # noqa: PLC0415 - imports matplotlib
 
@@ -137,12 +139,15 @@ def side_by_side(
     from simulations.report import side_by_side as beside  # noqa: PLC0415 - same
     from simulations.report.expected import expected  # noqa: PLC0415 - same
 
-    _writable(out)
+    writable(out)
     try:
         virtual, outcomes = proof.read(directory), beside.read_outcomes(real)
     except (JournalError, beside.OutcomesError, OSError) as error:
         _refuse(error)
+    _refuse_nothing(sum(sample.runs for sample in virtual.samples.values()), directory)
     found = beside.pairs(virtual.samples, outcomes, expected().titles)
+    if not found:
+        _refuse(LookupError(f"{directory} and {real} have no scenario in common"))
     written = tables.markdown_table(beside.table(found))
     if out is None:
         typer.echo(written, nl=False)
@@ -167,19 +172,19 @@ def docs(
 
     Laws, kept failures and the timeline come from the code. What is not given stays as it was measured.
     """
-    from simulations.campaign.journal import JournalError  # noqa: PLC0415 - imported when used
-    from simulations.report import document  # noqa: PLC0415 - same
+    from simulations.report import document  # noqa: PLC0415 - imported when used
     from simulations.report.expected import expected  # noqa: PLC0415 - same
-    from simulations.report.side_by_side import OutcomesError  # noqa: PLC0415 - same
 
     if real and not campaign:
         raise typer.BadParameter("--field stands beside a campaign: give --campaign, too")
     found = _proof(campaign, expected()) if campaign else None
+    if found and campaign:
+        _refuse_nothing(found.verdict.whole.runs, campaign)
     try:
         given = document.Given(found, campaign, real, mutants, race)
         pages = document.pages(given, root)
-    except (JournalError, OutcomesError, document.BlockError, OSError) as error:
-        _refuse(error)
+    except (ValueError, LookupError, OSError) as error:
+        _refuse(error, "Nothing is written")
     differ = [
         file for file, text in pages.items() if not file.exists() or file.read_text(encoding="utf-8") != text
     ]
@@ -216,12 +221,11 @@ def _write_page(found: Proof, file: Path) -> None:
     file.write_text(page(found, trace), encoding="utf-8")
 
 
-def _writable(*files: Path | None) -> None:
-    for file in files:
-        if file and not file.resolve().parent.is_dir():
-            raise typer.BadParameter(f"there is no directory {file.resolve().parent} to write {file.name} to")
+def _refuse_nothing(runs: int, directory: Path) -> None:
+    if not runs:
+        _refuse(LookupError(f"the campaign in {directory} has not played one run yet"))
 
 
-def _refuse(error: Exception) -> NoReturn:
-    typer.echo(f"No verdict: {error}", err=True)
+def _refuse(error: Exception, said: str = "No verdict") -> NoReturn:
+    typer.echo(f"{said}: {error}", err=True)
     raise typer.Exit(CANNOT) from error

@@ -24,6 +24,7 @@ from simulations.report.proof import Proof
 from simulations.report.tables import Rows
 from simulations.report.timeline import timeline
 from simulations.report.verdict import Bar, ShareBar
+from simulations.scenarios import LIBRARY, unreal
 from simulations.virtual.play import trace
 
 PAGE, FRONT = Path("docs/simulations.md"), Path("README.md")
@@ -32,6 +33,10 @@ PICTURE = Path("docs/recoveries.svg")
 
 SHOWN = ("hotel", 1)
 """The run whose timeline stands in the page: an address lost, a stranger who answers, and the way back."""
+
+COMMANDS = {"mutants": "`mutants --markdown`", "race": "`bench --markdown`"}
+MARKS = {"mutants": (" faults caught", "| fault | what was got wrong |"), "race": ("| bar | verdict |",)}
+"""What the text of a command has in it, whatever it measured."""
 
 _BLOCK = re.compile(r"(?P<begin><!-- (?P<name>[a-z-]+) -->\n).*?(?P<end><!-- /(?P=name) -->)", re.DOTALL)
 
@@ -74,7 +79,7 @@ def pages(given: Given, root: Path) -> dict[Path, str]:
 
     Raises:
         BlockError: a page lacks a block.
-        OutcomesError, OSError: what was given cannot be read.
+        ValueError, OSError: what was given cannot be read, or is something else.
     """
     blocks, front = known(), dict[str, str]()
     if given.proof is not None and given.campaign is not None:
@@ -85,7 +90,7 @@ def pages(given: Given, root: Path) -> dict[Path, str]:
             blocks["beside"] = beside(given.proof, given.real)
     for name, file in (("mutants", given.mutants), ("race", given.race)):
         if file is not None:
-            blocks[name] = file.read_text(encoding="utf-8")
+            blocks[name] = _measured(name, file)
     written = {
         root / name: filled((root / name).read_text(encoding="utf-8"), parts)
         for name, parts in ((PAGE, blocks), (FRONT, front))
@@ -95,9 +100,22 @@ def pages(given: Given, root: Path) -> dict[Path, str]:
     return written
 
 
+def _measured(name: str, file: Path) -> str:
+    """Give what a command wrote for a block; any other text is none of it.
+
+    Raises:
+        ValueError: it has not the tables of that block.
+    """
+    text = file.read_text(encoding="utf-8")
+    for mark in MARKS[name]:
+        if mark not in text:
+            raise ValueError(f"{file} is not what {COMMANDS[name]} writes: it has no {mark.strip()!r}")
+    return text
+
+
 def known() -> dict[str, str]:
-    """Write what needs no measuring: laws, kept failures, one run's timeline."""
-    return {"laws": _laws(), "bugs": _bugs(), "timeline": _timeline()}
+    """Write what needs no measuring: laws, kept failures, one run's timeline, what namespaces cannot play."""
+    return {"laws": _laws(), "bugs": _bugs(), "timeline": _timeline(), "unreal": _unreal()}
 
 
 def placed(directory: Path, root: Path) -> Path:
@@ -175,6 +193,20 @@ def _bugs() -> str:
         for number, entry in enumerate(regressions.load(), 1)
     ]
     return _words("", "found", "run", "laws", "story", rows=rows)
+
+
+def _unreal() -> str:
+    """Of each story that real interfaces cannot play the steps in its way, those with one reason together."""
+    rows = []
+    for key, scenario in LIBRARY.items():
+        reasons = dict[str, list[str]]()
+        for step in scenario.steps:
+            if (why := unreal(step)) and step.what not in reasons.setdefault(why, []):
+                reasons[why].append(step.what)
+        if reasons:
+            steps = "; ".join(", ".join(kinds) for kinds in reasons.values())
+            rows.append((f"{key}, {scenario.title}", steps, "; ".join(reasons).replace("`", "")))
+    return _words("story", "steps", "why not", rows=rows)
 
 
 def _words(*header: str, rows: Sequence[tuple[str, ...]]) -> str:

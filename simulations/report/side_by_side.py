@@ -40,7 +40,7 @@ def read_outcomes(file: Path) -> dict[str, list[float]]:
     """Read how long our client took on real interfaces, in seconds, by scenario; infinity is never.
 
     Raises:
-        OutcomesError: a line is no outcome.
+        OutcomesError: a line is no outcome, or none is of our client.
         OSError: the file cannot be read.
     """
     found: dict[str, list[float]] = {}
@@ -56,6 +56,8 @@ def read_outcomes(file: Path) -> dict[str, list[float]]:
             found.setdefault(str(outcome["scenario"]), []).append(recovery_s)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OutcomesError(f"{file}, line {number} is no outcome: {error!r}") from error
+    if not found:
+        raise OutcomesError(f"{file} holds no outcome of {OURS}")
     return found
 
 
