@@ -91,7 +91,7 @@ def test_titles_tell_stories_apart() -> None:
 
 @pytest.mark.parametrize("key", STORIES)
 def test_stories_are_as_long_as_they_are_worth(key: str) -> None:
-    """Five seconds to half a minute awake; sleep costs nothing where time is virtual, and one story is to last."""
+    """Five seconds to half a minute awake; sleep costs nothing in virtual time, and one story is to last."""
     story = LIBRARY[key]
     asleep_s = sum(step.value for step in story.steps if step.what is What.SUSPEND)
     assert 5 <= story.outage_s - asleep_s <= 35 or asleep_s or key == "basement"
