@@ -322,6 +322,28 @@ def test_without_a_disk_everything_is_told_as_not_durable(tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
+def test_a_journal_that_comes_late_is_written_from_then_on(tmp_path: Path) -> None:
+    """What was given before it came is told as not saved, and only then that the disk works."""
+    said: list[object] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        host = OwnHost(loop)
+        recorder = Recorder(None, loop, host, said.append, "the disk has not answered for 5 s")
+        recorder.record(record(1), lambda saved: said.append((1, saved)))
+        recorder.take(History.open(tmp_path))
+        recorder.record(record(2), lambda saved: said.append((2, saved)))
+        async with asyncio.timeout(GENEROUS_S):
+            while (2, True) not in said:  # noqa: ASYNC110 - any condition, not one event
+                await asyncio.sleep(0.001)
+        await recorder.close()
+        host.close()
+
+    asyncio.run(main())
+    assert said == [(1, False), None, (2, True)]
+    assert [found.seq for found in History.open(tmp_path, read_only=True).transitions()] == [2]
+
+
 @pytest.mark.parametrize(("many", "detail"), [(MANY, DETAIL), (FEWER, LONG_DETAIL)], ids=["many", "long"])
 def test_saved_is_never_said_of_what_is_not_in_the_journal(at_desk: AtDesk, many: int, detail: str) -> None:
     """More at once than the journal buffers: whatever is told as saved can be read again."""

@@ -10,6 +10,8 @@ from machines import Cause
 from network_lab import IMAGE, answers, looked_up, path
 from resilience.network.snapshot import with_opened
 from simulations.faults import Step, What
+from simulations.virtual.kernel_clock import KernelClock
+from simulations.virtual.universe import Universe
 from virtual_lab import VirtualLab
 
 # -- our own interfaces ----------------------------------------------------------------------------
@@ -410,3 +412,20 @@ def test_the_same_seed_gives_the_same_trace() -> None:
     """Byte for byte, and another seed another one."""
     assert story("one") == story("one")
     assert story("one") != story("two")
+
+
+def test_sums_of_floats_do_not_keep_a_sleeping_kernel_busy() -> None:
+    """These three sleeps end a hair after the sum by which a timer waits: it was planned again and again."""
+    universe = Universe("seed")
+    clock = KernelClock(universe)
+    fired: list[float] = []
+    universe.run(10.0)
+    clock.after(8.741, lambda: fired.append(universe.now))
+    universe.run(18.741)
+    for at, for_s in ((18.741, 91.1), (20.724, 320.0)):
+        universe.run(at)
+        clock.sleep(for_s)
+    clock.after(0.0, lambda: fired.append(universe.now))
+    universe.run(400.0)
+    assert len(fired) == 2
+    assert fired[1] == pytest.approx(340.724)

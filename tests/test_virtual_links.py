@@ -253,3 +253,34 @@ def test_an_unknown_address_is_silent() -> None:
     lab.scout(address="10.71.9.77")
     lab.run(0.3)
     assert lab.scouted[0][2].found == "silent"
+
+
+def test_a_stopped_process_says_nothing_and_answers_nothing() -> None:
+    """All its threads stand still: no heartbeat leaves, nothing that arrives is read before it goes on."""
+    lab = VirtualLab()
+    watched = lab.connect()
+    lab.network.stop(lab.now + 5.0)
+    lab.run(4.9)
+    assert watched.quiet_s > 4.0, "its own kernel hears nothing, for nobody is asked anything"
+    watched.ping()
+    lab.run(0.05)
+    assert not watched.messages, "the answer is in the kernel's buffer"
+    lab.run(0.1)
+    assert watched.messages
+    lab.run(1.0)
+    assert watched.quiet_s < 0.5, "heartbeats go on"
+
+
+def test_long_code_is_acknowledged_segment_by_segment() -> None:
+    """On a narrow line the sender hears something all the time, and is never quiet for long."""
+    lab = VirtualLab()
+    lab.play("rate 10000")
+    watched = lab.connect()
+    watched.evaluate("1" + " " * 40_000)
+    quiet = []
+    for _ in range(30):
+        lab.run(0.1)
+        quiet.append(watched.quiet_s)
+    assert watched.sending
+    assert max(quiet) < 0.5
+    assert watched.data_quiet_s > 2.0
