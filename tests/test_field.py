@@ -23,6 +23,7 @@ from simulations.field import seat as seats
 from simulations.field.player import Window, play
 from simulations.field.score import executions
 from simulations.field.seat import Seat, SeatError
+from simulations.field.tour import goes_along
 from simulations.scenarios import LIBRARY, SCENARIOS, Scenario, dice_for
 
 PROMISE_S = 10.0
@@ -129,7 +130,7 @@ def everything() -> Everything:
 
 
 KEYS = list(SCENARIOS)
-STORIES = [key for key, scenario in LIBRARY.items() if scenario.real and key not in SCENARIOS]
+STORIES = [key for key, scenario in LIBRARY.items() if goes_along(scenario) and key not in SCENARIOS]
 RULES = {(rule.source.value, rule.trigger.value, rule.target.value) for rule in TABLE}
 
 

@@ -39,5 +39,7 @@ def field(
             raise typer.BadParameter(f"{name} cannot be played on real interfaces: {why}")
     if out and not out.resolve().parent.is_dir():
         raise typer.BadParameter(f"there is no directory {out.resolve().parent} to write {out.name} to")
-    chosen = [LIBRARY[name] for name in names] or [story for story in LIBRARY.values() if story.real]
+    chosen = [LIBRARY[name] for name in names] or [
+        story for story in LIBRARY.values() if tour.goes_along(story)
+    ]
     raise typer.Exit(tour.run(tour.Wish(tuple(chosen), runs, seed, together, out)))

@@ -40,6 +40,15 @@ class Wish:
     out: Path | None = None
 
 
+LONG_S = 120.0
+"""A story that lasts longer is played on real interfaces only if it is asked for by name."""
+
+
+def goes_along(story: Scenario) -> bool:
+    """Whether it is played where nothing is asked for by name."""
+    return story.real and story.outage_s <= LONG_S
+
+
 def obstacle(story: Scenario) -> str:
     """Say why real interfaces cannot play it; nothing if they can."""
     whys = dict.fromkeys(f"{step.what}: {why}" for step in story.steps if (why := unreal(step)))
