@@ -73,14 +73,10 @@ class Recorder:
             if len(self._waiting) > MAX_WAITING:
                 self._waiting.popleft()  # told as not saved already
 
-    def take(self, history: History) -> None:
-        """There is a journal now; what was told before as not saved is not in it."""
+    def take(self, history: History | None, trouble: str | None = None) -> None:
+        """The journal is there at last, or will not come; what was told as not saved is not in it."""
         self._history = history
-        self._loop.call_soon(self._set_trouble, None)  # behind what is still to be told as not saved
-
-    def told(self, trouble: str) -> None:
-        """There will be no journal, for another reason than was known."""
-        self._set_trouble(trouble)
+        self._loop.call_soon(self._set_trouble, trouble)  # behind what is still to be told as not saved
 
     async def close(self, timeout_s: float = CLOSE_JOURNAL_S) -> bool:
         """Write what waits and close the journal. False: the disk did not answer in time."""

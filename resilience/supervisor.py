@@ -119,19 +119,20 @@ class Supervisor:
 
     def _opened_late(self, host: Host, opened: asyncio.Future[History]) -> None:
         """The disk has answered at last: go on with the sessions it knows, joined with what came since."""
-        problem = opened.exception() if not opened.cancelled() else asyncio.CancelledError()
-        keeper, recorder = self._keeper, self._recorder
-        if self._world is None or keeper is None or recorder is None:
+        if opened.cancelled():
+            return
+        problem, keeper, recorder = opened.exception(), self._keeper, self._recorder
+        if self._world is None or keeper is None or recorder is None:  # nobody is left to use it
             if problem is None:
                 host.off_loop(opened.result().close)
             return
         if problem is None:
-            self._history = opened.result()
-            recorder.take(self._history)
+            history = self._history = opened.result()
+            recorder.take(history)
             for key, core in self._world.cores.items():
-                core.journal_read(self._history.last(key), self._history.next_seq(key))
-        elif isinstance(problem, StoreError):
-            recorder.told(str(problem))
+                core.journal_read(history.last(key), history.next_seq(key))
+        else:
+            recorder.take(None, str(problem) or type(problem).__name__)
         keeper.journal_read()
 
     def _read_only(self, host: Host) -> History | None:

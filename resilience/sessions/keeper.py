@@ -46,9 +46,7 @@ class Keeper(Handover):
         """The journal is known only now: join each image's session with what was edited meanwhile."""
         self._journal_unread = False
         for kept in self._kept.values():
-            kept.why = ""
-            if kept.id != kept.core.session:
-                kept.id = kept.core.session
+            kept.why, kept.id = "", kept.core.session
             if not kept.answering and kept.standing in (Standing.EMPTY, Standing.MEMORY):
                 kept.standing = Standing.MEMORY
                 self._try_open(kept)

@@ -136,8 +136,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         handle = asyncio.Handle(callback, args, self, context)
         if self._alive:
             self._ready.append(handle)
-            if not self._turning:
-                self._plan()
+            self._plan()
         return handle
 
     def call_soon_threadsafe(
@@ -165,8 +164,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if self._alive:
             self._numbered += 1
             heapq.heappush(self._timers, (when, self._numbered, timer))
-            if not self._turning:
-                self._plan()
+            self._plan()
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:

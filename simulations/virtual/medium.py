@@ -162,12 +162,8 @@ def uncertain(log: Sequence[Op]) -> list[int]:
         op = log[index]
         if op.call is Call.SYNC or op.call is Call.FAILED_SYNC:
             synced[op.places[0]] = op.call is Call.SYNC
-        else:
-            for place in op.places:
-                if synced.get(place, False):
-                    break
-            else:
-                found.append(index)
+        elif not any(synced.get(place, False) for place in op.places):
+            found.append(index)
     found.reverse()
     return found
 
