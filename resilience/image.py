@@ -121,20 +121,24 @@ class Image:
     async def _ask(
         self, kind: Kind, code: str, timeout_s: float, record: Record = nothing
     ) -> tuple[Reply, Asked]:
-        if not 0 < timeout_s <= MAX_TIMEOUT_S:
+        if not isinstance(code, str):
+            raise UsageError(f"code is text, not {type(code).__name__}")
+        if not (isinstance(timeout_s, int | float) and 0 < timeout_s <= MAX_TIMEOUT_S):
             raise UsageError(
-                f"a timeout is more than 0 and at most {MAX_TIMEOUT_S:.0f} seconds, not {timeout_s}"
+                f"a timeout is more than 0 and at most {MAX_TIMEOUT_S:.0f} seconds, not {timeout_s!r}"
             )
         done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def settle(outcome: Reply | ResilienceError, asked: Asked) -> None:
-            record(self._core, self._keeper, asked, outcome)
-            if done.done():
-                return
-            if isinstance(outcome, ResilienceError):
-                done.set_exception(outcome)
-            else:
-                done.set_result(outcome)
+            try:
+                record(self._core, self._keeper, asked, outcome)
+            finally:  # nobody waits in vain because of a fault in our books
+                if done.done():
+                    pass
+                elif isinstance(outcome, ResilienceError):
+                    done.set_exception(outcome)
+                else:
+                    done.set_result(outcome)
 
         asked = self._core.request(kind, code, timeout_s, settle)
         try:

@@ -111,6 +111,9 @@ SAVE_DELAY_S = 2.0
 """... and are on the medium this much later: what a power cut may cost who never says `save`. More often
 would keep a laptop's disk awake for every keystroke, and Modified would only flicker."""
 
+MAX_EARLY_ENTRIES = 10_000
+"""Entries of a document not read yet whose removal or change is remembered until it is."""
+
 RESTORE_PATIENCE_S = 1.0
 """A session that is not read by then (20 ms is usual) goes on in memory and is merged when it is read: a
 keyring may wait for a person for minutes, and a connection must not."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from resilience.limits import MAX_MEMORY_EVALUATIONS
-from store.documents import Append, applied, check, merge, new_document
+from resilience.limits import MAX_EARLY_ENTRIES, MAX_MEMORY_EVALUATIONS
+from store.documents import Append, Drop, Patch, Put, applied, check, merge, new_document
+from store.documents.sections import HISTORIES
 from store.outcomes import Busy
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ class Kept:
         retired: whether it goes to the archive as soon as what is in memory is in it.
         generation: which generation to open; None is the newest.
         copy_of: the session this is a private copy of.
+        early: entries of a document nobody has read yet that were removed, or changed in part, all the same;
+            None: it was read.
         pruned: the snapshot up to which older ones were removed.
+        known_saved: what survives a power cut. A job under way may know more; it counts when it has ended.
     """
 
     core: ImageCore
@@ -81,7 +85,9 @@ class Kept:
     dirty: bool = False
     generation: int | None = None
     copy_of: str | None = None
+    early: dict[tuple[str, str], type[Drop | Patch]] | None = None
     pruned: int = 0
+    known_saved: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     writer: asyncio.TimerHandle | None = None
     saver: asyncio.TimerHandle | None = None
@@ -94,7 +100,7 @@ class Kept:
         """Return the session of an image of which nothing was read yet."""
         base = new_document(core.session, core.key, str(core.endpoint), at)
         known = core.stored.revision if core.stored is not None else 0
-        return cls(core, core.session, base, base, count=known, unread=core.stored is not None)
+        return cls(core, core.session, base, base, count=known, unread=core.stored is not None, early={})
 
     # -- looking ---------------------------------------------------------------------------
 
@@ -110,8 +116,8 @@ class Kept:
 
     @property
     def saved(self) -> int:
-        """How many of them survive a power cut."""
-        return self.session.saved if self.session is not None else 0
+        """How many of them survive a power cut, as the last job that has ended found."""
+        return self.known_saved if self.session is not None else 0
 
     @property
     def written(self) -> bool:
@@ -159,6 +165,7 @@ class Kept:
             return self.session.edit(*edits)
         checked = [check(each) for each in edits]
         for each in checked:
+            self._note_early(each)
             self.memory = applied(self.memory, each)
         if any(isinstance(each, Append) for each in checked):
             self._forget_oldest()
@@ -167,6 +174,35 @@ class Kept:
         self.count += len(checked)
         self.touched = self.touched or bool(checked)
         return self.count
+
+    def _note_early(self, edit: Edit) -> None:
+        """Remember what is to become of an entry that only the stored document can have."""
+        key = getattr(edit, "key", None)
+        if self.early is None or key is None or edit.section in HISTORIES:
+            return
+        place = edit.section, key
+        if isinstance(edit, Drop):
+            if place in self.early or len(self.early) < MAX_EARLY_ENTRIES:
+                self.early[place] = Drop
+        elif isinstance(edit, Put):
+            if self.early.get(place) is Patch:  # now it is an entry of ours, whole
+                del self.early[place]
+        elif key not in self.memory.get(edit.section, {}) and len(self.early) < MAX_EARLY_ENTRIES:
+            self.early.setdefault(place, Patch)
+
+    def _as_told_early(self, stored: State) -> State:
+        """The document that is read now, with what was said of its entries before."""
+        for (section, key), kind in (self.early or {}).items():
+            if kind is Drop:
+                stored = applied(stored, Drop(section, key))
+            elif key in stored.get(section, {}):
+                stored = applied(stored, Patch(section, self.memory[section][key], key))
+        return stored
+
+    def read_as(self, state: State) -> None:
+        """This is what is stored."""
+        self.memory = self.base = state
+        self.early = None
 
     def _forget_oldest(self) -> None:
         history = self.memory["evaluations"]
@@ -177,7 +213,7 @@ class Kept:
         """Go on with an opened session, joined with what was edited meanwhile; returns the conflicts."""
         conflicts = 0
         if self.touched:
-            theirs = session.state
+            theirs = self._as_told_early(session.state)
             if session.receipt.generation is None:  # it is new: nothing to join
                 session.become({**self.memory, "session": session.id})
             else:
@@ -189,14 +225,15 @@ class Kept:
                 self.worked = session.revision
         self.session, self.standing, self.unread = session, Standing.OPEN, False
         self.touched, self.why, self.refusal, self.trouble = False, "", None, None
-        self.pruned = session.generation
+        self.early = None
+        self.pruned, self.known_saved = session.generation, session.saved
         return conflicts
 
     def let_go(self, standing: Standing) -> Session | None:
         """Keep the document only; returns the session, which somebody has to close."""
         session, self.session = self.session, None
         if session is not None:
-            self.memory = self.base = session.state
+            self.read_as(session.state)
             self.count = session.revision
         self.standing = standing
         self.cancel_timers()

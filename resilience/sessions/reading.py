@@ -125,15 +125,19 @@ class Reading(Keeping):
         kept.opening = True
         wanted, kept.generation = self._wanted(kept), None
         job = self._turns.submit(partial(open_session, sessions, wanted), Turn.OPEN)
-        job.add_done_callback(partial(self._opened, kept))
+        job.add_done_callback(partial(self._opened, kept, wanted.generation))
 
-    def _opened(self, kept: Kept, job: asyncio.Future[Found]) -> None:
+    def _opened(self, kept: Kept, generation: int | None, job: asyncio.Future[Found]) -> None:
         kept.opening = False
         self._progress.set()
         problem = job.exception()
         found = job.result() if problem is None else Found()
         if found.session is None:
             why = f"{type(problem).__name__}: {problem}" if problem is not None else ""
+            if generation is not None and found.unreadable and not self._closed:
+                self._tell(kept, f"generation {generation} cannot be read; the newest state goes on")
+                self._open(kept)
+                return
             self._unopened(kept, found, why)
             return
         self.keyholder.stored.add(kept.id)
@@ -177,7 +181,7 @@ class Reading(Keeping):
             self.keyholder.look_again()
         if refusal is not None and found.readable and not kept.touched:
             kept.standing, kept.refusal, kept.why = Standing.READ_ONLY, refusal, ""
-            kept.memory = kept.base = found.state or kept.memory
+            kept.read_as(found.state or kept.memory)
             self._tell(kept, f"the session is read-only: {in_words(refusal)}")
         elif refusal is not None and was_asked and (found.unreadable or isinstance(refusal, WrongKey)):
             kept.standing, kept.refusal = Standing.UNREADABLE, refusal
@@ -191,7 +195,7 @@ class Reading(Keeping):
             kept.refusal = refusal if isinstance(refusal, Busy) else None
             kept.why = in_words(refusal) if refusal is not None else why
             if found.state is not None and not kept.touched:
-                kept.memory = kept.base = found.state
+                kept.read_as(found.state)
             if refusal is not None and not isinstance(refusal, LockedKey):
                 self._tell_once(kept, f"not durable: {kept.why}")
                 if not self._closed and kept.opener is None:

@@ -66,15 +66,15 @@ class Saver:
         session = kept.session
         if session is not None and not kept.saving:
             kept.saving = True
-            self._turns.submit(session.save, Turn.SAVE).add_done_callback(partial(self._saved, kept, session))
+            job = self._turns.submit(partial(_saved_by, session, session.save), Turn.SAVE)
+            job.add_done_callback(partial(self._saved, kept, session))
 
     def _write(self, kept: Kept) -> None:
         kept.writer = None
         session = kept.session
         if session is not None:
-            self._turns.submit(session.write, Turn.WRITE).add_done_callback(
-                partial(self._done, kept, session)
-            )
+            job = self._turns.submit(partial(_saved_by, session, session.write), Turn.WRITE)
+            job.add_done_callback(partial(self._done, kept, session))
 
     def _saved(self, kept: Kept, session: Session, job: asyncio.Future[int]) -> None:
         kept.saving = False
@@ -89,8 +89,9 @@ class Saver:
             return
         if problem is None:
             self._well(kept)
+            kept.known_saved = max(kept.known_saved, job.result())
             self.saved(kept)
-            if session.saved < session.revision:
+            if kept.saved < session.revision:
                 self.schedule(kept)
         else:
             if isinstance(problem, LockedKey):
@@ -133,3 +134,9 @@ class Saver:
                 told.set_result(saved)
             else:
                 told.set_exception(NotDurable(why.problem))
+
+
+def _saved_by(session: Session, job: Callable[[], int]) -> int:
+    """Do it, beside the loop; returns what is on the medium when it has ended."""
+    job()
+    return session.saved
