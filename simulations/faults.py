@@ -124,6 +124,7 @@ class Touch:
 
 _CLIENT = ("process",)
 _ENDED = ("frozen", "saving")  # a process that ends is neither any more
+_OF_A_PROCESS = frozenset({What.IMAGE_SAVE, What.IMAGE_FREEZE})
 TOUCHES: dict[What, Touch] = {
     What.LINK_DOWN: Touch(("link",)),
     What.LINK_UP: Touch(heals=("link",)),
@@ -261,7 +262,12 @@ class Ways:
         for image in self._touched(step):
             if step.what is What.RETRY and (image, "right image") in self._open:
                 continue  # the wrong one answers again, and we rest again
-            for thing in touch.heals + (touch.breaks if ended else ()):
+            if step.what in _OF_A_PROCESS and {(image, "image"), (image, "host")} & self._open.keys():
+                continue  # there is no process that could save or be stopped
+            heals = touch.heals
+            if step.what is What.IMAGE_BACK and (image, "right image") in self._open:
+                heals += _ENDED  # whatever was there is ended
+            for thing in heals + (touch.breaks if ended else ()):
                 self._open.pop((image, thing), None)
             for thing in () if ended else touch.breaks:
                 end = self._open.get((image, thing), now)

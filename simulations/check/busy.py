@@ -65,11 +65,19 @@ def _unshown(story: Story, seen: list[Entry]) -> Iterator[Violation]:
         if asked is not None and entry.t >= asked.t + SHOWN_AFTER_S and not _shown(entry, asked):
             shown = entry.data["reason"]
             what = f"{label_of(asked)} has been out since {asked.t:.3f}, and what is shown is {shown!r}"
-        elif entry.t >= quiet_since + AT_ONCE_S and (entry.data["busy"] or entry.data["reason"] in _OUT):
+        elif _still_shown(story, entry, quiet_since):
             what = f"shown as {entry.data['reason']!r}, though the last reply left at {quiet_since:.3f}"
         if what and not story.stopped(entry.t - SHOWN_AFTER_S, entry.t):
             yield Violation(3, entry.t, entry.image, what)
             return
+
+
+def _still_shown(story: Story, stands: Entry, quiet_since: float) -> bool:
+    """Whether it looks busy although nothing is out. A reason waits for transitions told after the disk."""
+    if stands.t < quiet_since + AT_ONCE_S:
+        return False
+    told_by = quiet_since + story.lag_s(quiet_since, stands.t)
+    return bool(stands.data["busy"]) or (stands.data["reason"] in _OUT and stands.t >= told_by)
 
 
 def _shown(stands: Entry, asked: Entry) -> bool:

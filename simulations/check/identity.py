@@ -115,6 +115,8 @@ def strangers_are_named(story: Story) -> Iterator[Violation]:
             if spell.since < known or len(began) != 1 or began[0][0] != spell.since:
                 continue
             what = began[0][1].what
+            if "portal" in spell.things and what is not What.PORTAL_ON:
+                continue  # the portal answers, and hides whoever came behind it
             yield from _claims(story, image, spell, 5 if what is not What.IMAGE_OTHER else 17)
             yield from _unnamed(story, image, spell, what)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from simulations.check.calm import HARMLESS_THINGS, Calm, calms
-from simulations.check.story import LIVE, OUR_NETWORK, Spell, Story, back, first, lost
+from simulations.check.story import ANSWERED, LIVE, OUR_NETWORK, Spell, Story, back, first, lost
 from simulations.faults import What
 from simulations.results import Violation
 from simulations.trace import Kind
@@ -61,15 +61,19 @@ def silence_is_noticed(story: Story) -> Iterator[Violation]:
 
 def _bar(story: Story, image: int, spell: Spell, calm: Calm) -> float:
     """By when the silence that begins with `spell` must have been told."""
-    since, heard = spell.since, list[float]()
+    begun = since = spell.since
+    heard: list[float] = []
     if any(t == spell.since for t, _ in story.faults_of(image, What.DROP_OUT)):
         heard = [e.t for e in story.of(Kind.ANSWERED, image=image) if 0 <= e.t - since <= IDLE_S]
         since = max([since, *heard]) + REPLY_TAIL_S
+    elif "stall way" in spell.things:  # what was held back has arrived in between
+        arrived = (e.t for e in story.of(Kind.OUTCOME, image=image) if e.data["outcome"] in ANSWERED)
+        begun = since = max([since, *(t for t in arrived if since <= t < since + IDLE_S)])
     bar, asked = since + IDLE_S, False
     for entry in story.of(Kind.SENT, Kind.ANSWERED, image=image):
         if calm.since <= entry.t < spell.since:
             asked = entry.kind is Kind.SENT
-        elif spell.since <= entry.t < bar and entry.kind is Kind.SENT:
+        elif begun <= entry.t < bar and entry.kind is Kind.SENT:
             bar = min(bar, max(since, entry.t) + ASKING_S)
     if asked and not heard:  # what was out was answered: only what we say is dropped
         bar = min(bar, since + ASKING_S)

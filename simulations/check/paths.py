@@ -79,7 +79,7 @@ def events_are_acted_on(story: Story) -> Iterator[Violation]:
             if spell.since >= until:
                 break
             if spell.since in quiet and story.state(image, spell.since) in LIVE:
-                yield from _untold(story, image, spell)
+                yield from _untold(story, image, spell, until)
             if spell.lasted_s >= REPORTED_S and spell.until + AT_ONCE_S < until:
                 yield from _undialled(story, image, spell)
 
@@ -94,10 +94,13 @@ def _held_up(story: Story, image: int, since: float, until: float) -> bool:
     return hidden or story.stopped(since, until)
 
 
-def _untold(story: Story, image: int, spell: Spell) -> Iterator[Violation]:
+def _untold(story: Story, image: int, spell: Spell, until: float) -> Iterator[Violation]:
+    """`until`: when another way out opens, over which the image may still be reached."""
     by = spell.since + AT_ONCE_S
     told_by = by + story.lag_s(spell.since, by)
-    if told_by >= spell.until or _held_up(story, image, spell.since, by):
+    if told_by >= min(spell.until, until) or _held_up(story, image, spell.since, by):
+        return
+    if story.stopped(spell.since, told_by):
         return
     if "process" in story.things_between(image, spell.since, told_by):
         return
