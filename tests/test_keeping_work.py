@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -151,11 +152,18 @@ def test_what_was_saved_is_on_the_medium(tmp_path: Path) -> None:
 def test_what_is_written_waits_for_its_save_in_peace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One write, then one save: no job asks again and again meanwhile whether there is anything to write."""
     jobs: list[str] = []
+
+    def counted(name: str) -> Callable[[Session], int]:
+        real: Callable[[Session], int] = getattr(Session, name)
+
+        def job(session: Session) -> int:
+            jobs.append(name)
+            return real(session)
+
+        return job
+
     for name in ("write", "save"):
-        real = getattr(Session, name)
-        monkeypatch.setattr(
-            Session, name, lambda self, *, name=name, real=real: (jobs.append(name), real(self))[1]
-        )
+        monkeypatch.setattr(Session, name, counted(name))
 
     async def main(endpoint: str) -> None:
         async with desk(tmp_path) as supervisor:

@@ -10,6 +10,7 @@ import pytest
 
 from desks import GENEROUS_S, desk, reached, standin, until
 from resilience import NotDurable, Put, State
+from resilience.change import Change
 from resilience.standin.image import Image as Standin
 from store import History
 from store.disk import RealDisk
@@ -58,22 +59,22 @@ def test_a_journal_that_opens_late_is_taken_in_with_its_sessions(tmp_path: Path)
     vault = MemoryVault()
 
     async def late(endpoint: str) -> str:
-        disk, notices, seqs, durable = HangingDisk(), list[str](), list[int](), list[bool]()
+        disk, notices, changes = HangingDisk(), list[str](), list[Change]()
         async with desk(tmp_path, vault=vault, disk=disk, notices=notices) as supervisor:
-            supervisor.on_change(lambda change: (seqs.append(change.seq), durable.append(change.durable)))
+            supervisor.on_change(changes.append)
             image = await reached(supervisor, endpoint)
             assert image.edit(MEANWHILE) == 1
             saving = asyncio.ensure_future(image.save())
             await image.wait_for(State.MODIFIED, timeout=GENEROUS_S)
-            assert not any(durable)
+            assert not any(change.durable for change in changes)
             assert not image.session.durable
             assert not saving.done()
             disk.answers.set()
             await saving
-            await until(lambda: image.state is State.CONNECTED and durable[-1])
+            await until(lambda: image.state is State.CONNECTED and changes[-1].durable)
             assert set(image.session.document.workspaces) == {"first", "meanwhile"}
-            assert seqs[:2] == [1, 2]
-            assert seqs[-1] > len(before), "numbers go on behind those of the journal"
+            assert [change.seq for change in changes][:2] == [1, 2]
+            assert changes[-1].seq > len(before), "numbers go on behind those of the journal"
             assert supervisor.trouble is None
             assert any("durable again" in words for words in notices)
             return image.session.id
