@@ -120,3 +120,13 @@ def test_a_slow_disk_delays_what_is_told_of_a_freeze() -> None:
         told = tale("9 disk slow 1", "10 image freeze #0")
         told.told(told_at, SILENT, FROZEN)
         assert len(told.by(busy.frozen_is_named)) == wrong
+
+
+def test_a_reason_waits_for_the_transitions_on_a_slow_disk() -> None:
+    """Law 14; the flag beside it does not."""
+    for flag, at, wrong in ((False, 20.5, 0), (True, 20.5, 1), (False, 25.0, 1)):
+        told = tale()
+        told.fault("15 disk slow 0.3")
+        told.exchange(20.0, 1, "1000001")
+        told.stands(at, "Connected", "image busy", busy=flag)
+        assert [v.law for v in told.by(busy.busy_is_shown)] == [3] * wrong, (flag, at)

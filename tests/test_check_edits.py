@@ -392,3 +392,12 @@ def test_what_an_earlier_life_typed_is_not_this_ones() -> None:
     started(told, 3.0, "")
     told.stands(4.0, "Connected", "image answered", saved=0)
     assert shown(told) == []
+
+
+def test_a_save_tells_at_least_what_was_asked_to_be_saved() -> None:
+    """The revision on the medium, and no older one."""
+    for saved, wrong in ((7, 0), (8, 0), (6, 1)):
+        told = tale()
+        told.note(10.0, Kind.EDITED, revision=7, text="1000001", open=True)
+        told.note(10.5, Kind.SAVE, text="1000001", problem="", said="", revision=7, saved=saved)
+        assert [v.law for v in told.by(edits.work_is_kept)] == [15] * wrong

@@ -156,3 +156,29 @@ def test_a_stranger_that_goes_soon_need_not_be_named() -> None:
     told.fault("0.1 image other #0")
     told.stood(1.0, 30.0, "Reconnecting", "no answer from the address")
     assert told.by(identity.strangers_are_named) == []
+
+
+def test_a_portal_hides_whoever_comes_behind_it() -> None:
+    """What answers is the portal, whatever the image has become."""
+    told = tale("9 portal on", "9.5 image kill #0", "10 image version #0")
+    told.told(9.1, CLOSED, "link closed by the other side")
+    told.stood(9.2, 30.0, "Reconnecting", "another program answers here")
+    assert told.by(identity.strangers_are_named) == []
+
+
+REST = "Reconnecting image_replaced Orphaned"
+
+
+def test_nobody_is_made_to_decide_what_is_nobodys_decision() -> None:
+    """A portal, a squatter and a dead image pass; another image, or another version, does not."""
+    for fault, wrong in (
+        ("10 image other #0", 0),
+        ("10 image version #0", 0),
+        ("10 portal on", 1),
+        ("10 image hostile 'http' #0", 1),
+        ("10 image kill #0", 1),
+    ):
+        told = tale(fault)
+        told.told(10.1, CLOSED, "link closed by the other side")
+        told.told(12.0, REST, "another image answers here")
+        assert [v.law for v in told.by(identity.only_verdicts_rest)] == [5] * wrong, fault

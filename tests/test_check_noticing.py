@@ -195,3 +195,13 @@ def test_what_was_said_before_a_freeze_may_be_heard_in_it() -> None:
     told.told(8.9, SILENT, "no sign of life")
     told.told(15.0, "Reconnecting link_resumed Connected", "link survived")
     assert told.by(noticing.no_claim_beyond_reach) == []
+
+
+def test_silence_begins_behind_what_a_stalled_way_let_through() -> None:
+    """A way that stalls again and again delivers in between."""
+    for told_at, late in ((11.6, 0), (12.6, 1)):
+        told = tale("10 stall way 0.5", "10.45 stall way 0.5", "10.9 drop")
+        told.evaluate(10.1, 1, "1000001", takes_s=0.4)
+        told.note(10.6, Kind.SENT, gen=1, label="1000002")
+        told.told(told_at, SILENT, "no sign of life")
+        assert len(told.by(noticing.silence_is_noticed)) == late, told_at

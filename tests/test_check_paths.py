@@ -142,3 +142,18 @@ def test_a_network_that_goes_again_need_not_be_dialled() -> None:
     told = tale("10 link down", "15 hints lost 8", "20 link up")
     told.told(10.01, PATH_LOST, "waiting for network")
     assert told.by(paths.events_are_acted_on) == []
+
+
+def test_another_way_out_that_opens_at_once_is_given_its_chance() -> None:
+    """The loss is told when the image is not reached over it either."""
+    for vpn, wrong in (("10.1 vpn up", 0), ("12 vpn up", 1)):
+        told = tale("10 carrier off", vpn)
+        told.told(13.0, "Connected link_silent Reconnecting", "no sign of life")
+        assert len(told.by(paths.events_are_acted_on)) == wrong
+
+
+def test_what_a_slow_disk_holds_back_is_not_told_in_our_sleep() -> None:
+    """It was on its way when the lid was closed."""
+    told = tale("9.9 disk slow 1", "10 link down", "10.8 suspend 60")
+    told.told(71.5, PATH_LOST, "waiting for network")
+    assert told.by(paths.events_are_acted_on) == []

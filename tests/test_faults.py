@@ -253,3 +253,21 @@ def test_a_touch_says_what_it_is() -> None:
         assert not (touch.lasts and touch.zero_heals), what
         assert not set(touch.breaks) & set(touch.heals), what
         assert touch != Touch(), what
+
+
+# --- what has no process ------------------------------------------------------------------------------------
+
+
+def test_who_does_not_run_neither_saves_nor_stands_still() -> None:
+    """A step that finds no process leaves nothing behind for the one that is started next."""
+    for step in ("2 image save 9 #0", "2 image freeze #0"):
+        assert played("1 image kill #0", step, "3 image start #0").things(0, 3.0) == ()
+        assert played("1 host crash #0", step, "3 host boot #0").things(0, 3.0) == ()
+        assert played(step, "3 image start #0").things(0, 3.0) != ()
+
+
+def test_whoever_is_replaced_by_the_right_image_saves_no_longer() -> None:
+    """Where the right one stood all the time nothing is ended."""
+    save = "2 image save 9 #0"
+    assert played("1 image hostile 'http' #0", save, "3 image back #0").things(0, 3.0) == ()
+    assert played(save, "3 image back #0").things(0, 3.0) == ("saving",)
