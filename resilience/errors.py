@@ -162,7 +162,9 @@ class Expired(NetworkError):  # noqa: N818 - same
         self.what = what
         self.waited_s = waited_s
         self.why = why
-        super().__init__(f"{what} was not sent within {waited_s:.3g} s ({why}); it was not done, ask again")
+        super().__init__(
+            f"{what} was not sent within {waited_s:.3g} s ({why}); it was not done, and may be asked again"
+        )
 
 
 class LinkLost(NetworkError):  # noqa: N818 - same

@@ -29,6 +29,7 @@ from store.documents import Append
 from store.sessions import Sessions
 
 IMAGE = "10.0.0.2:5555"
+NEW = "9f" * 16
 
 
 @pytest.fixture
@@ -143,6 +144,24 @@ def test_too_few_letters_and_too_many_answers(data_dir: Path, sessions: Sessions
     done = at(data_dir)("sessions", "show", SID[:6], "--json")
     assert done.line["outcome"] == "ambiguous"
     assert SID[:10] in done.line["error"]
+
+
+def test_an_images_name_means_the_session_in_use_and_to_restore_the_archived(
+    data_dir: Path, sessions: Sessions
+) -> None:
+    """The archived one was used last, and is not picked for it; of two of a kind none is picked."""
+    run = at(data_dir)
+    run("sessions", "archive", SID)
+    begun(sessions, NEW).close()
+    journaled(data_dir, SID, IMAGE, 50)
+    assert run("sessions", "show", IMAGE, "--json").line["session"] == NEW
+    assert run("sessions", "restore", IMAGE, "--json").line["session"] == SID
+    before = files(data_dir)
+    done = run("sessions", "archive", IMAGE, "--json")
+    assert (done.code, done.line["outcome"]) == (FAILED, "ambiguous")
+    assert NEW[:8] in done.line["error"]
+    assert SID[:8] in done.line["error"]
+    assert files(data_dir) == before
 
 
 # -- show ----------------------------------------------------------------------------------

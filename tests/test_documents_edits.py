@@ -260,6 +260,14 @@ def test_a_bad_edit_is_named(edit: Edit, problem: str) -> None:
     assert error.advice in str(error)
 
 
+@pytest.mark.parametrize(
+    "thing", [{"workspaces": {}}, "workspaces", None, ("workspaces", {}, "w1")], ids=repr
+)
+def test_what_is_no_edit_is_called_so(thing: Any) -> None:
+    """As somebody tries who has not read how."""
+    assert "is no edit; use Put, Patch, Drop or Append" in refusal(thing).problem
+
+
 def test_what_is_nested_too_deeply_is_refused() -> None:
     """A document takes 32 levels in all, wherever the edit goes."""
     nested: Any = 1

@@ -21,9 +21,10 @@ from resilience.cli.options import (
     EXIT_UNKNOWN,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
-    FILE,
+    adopt_option,
     common,
     data_dir_option,
+    offered_passphrase_option,
     passphrase_option,
 )
 from resilience.cli.session_commands import sessions as session_group
@@ -73,20 +74,33 @@ def app() -> None:
 @click.option(
     "--for", "for_s", type=click.FloatRange(0, min_open=True), help="End after S seconds.", metavar="S"
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@data_dir_option
+@adopt_option
+@offered_passphrase_option("Without it sessions are neither read nor kept.")
+@common
 def watch(
     endpoints: tuple[str, ...],
     probe_ms: int | None,
     for_s: float | None,
+    passphrase_file: Path | None,
     data_dir: Path | None,
     *,
+    adopt: bool,
     as_json: bool,
 ) -> None:
     """Keep the connections to ENDPOINT... and show them live."""
     from resilience.cli.watch import run  # noqa: PLC0415 - imported when used
 
-    sys.exit(run(endpoints, probe_ms=probe_ms, for_s=for_s, data_dir=data_dir, as_json=as_json))
+    sys.exit(
+        run(
+            endpoints,
+            probe_ms=probe_ms,
+            for_s=for_s,
+            data_dir=data_dir,
+            passphrase_file=passphrase_file,
+            adopt=adopt,
+            as_json=as_json,
+        )
+    )
 
 
 @app.command("eval")
@@ -111,14 +125,8 @@ def watch(
     metavar="S",
 )
 @click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
-@click.option(
-    "--passphrase-file",
-    "passphrase_file",
-    type=FILE,
-    metavar="FILE",
-    help="Holds the keys' passphrase, if they have one; - is stdin. Else RESILIENCE_PASSPHRASE. "
-    "Without it the evaluation is not kept in the session.",
-)
+@adopt_option
+@offered_passphrase_option("Without it the evaluation is not kept in the session.")
 @data_dir_option
 def evaluate(
     endpoint: str,
@@ -128,6 +136,7 @@ def evaluate(
     timeout_s: float,
     passphrase_file: Path | None,
     data_dir: Path | None,
+    adopt: bool,
     as_json: bool,
 ) -> None:
     """Evaluate CODE in the image at ENDPOINT, at most once, and print the result."""
@@ -141,6 +150,7 @@ def evaluate(
             timeout_s=timeout_s,
             data_dir=data_dir,
             passphrase_file=passphrase_file,
+            adopt=adopt,
             as_json=as_json,
         )
     )

@@ -15,7 +15,7 @@ from resilience.cli import EXIT_FAILED, EXIT_UNKNOWN, EXIT_UNREACHABLE
 from resilience.cli.lines import reason_text, write
 from resilience.cli.passphrases import KEYS, offered
 from resilience.cli.running import run_until_done
-from resilience.cli.words import Refused, refused
+from resilience.cli.words import TO_ADOPT, Refused, refused
 from resilience.errors import (
     Expired,
     ImageError,
@@ -42,6 +42,7 @@ def run(
     timeout_s: float,
     data_dir: Path | None,
     passphrase_file: Path | None,
+    adopt: bool,
     as_json: bool,
 ) -> int:
     """Evaluate and print; returns the exit code."""
@@ -50,19 +51,28 @@ def run(
     except Refused as problem:
         return refused(problem, as_json=as_json)
     supervisor = Supervisor(data_dir, passphrase=passphrase, on_notice=_to_stderr)
-    return run_until_done(_evaluate(supervisor, endpoint, code, connect_s, timeout_s, as_json=as_json))
+    return run_until_done(
+        _evaluate(supervisor, endpoint, code, connect_s, timeout_s, adopt=adopt, as_json=as_json)
+    )
 
 
 async def _evaluate(
-    supervisor: Supervisor, endpoint: str, code: str, connect_s: float, timeout_s: float, *, as_json: bool
+    supervisor: Supervisor,
+    endpoint: str,
+    code: str,
+    connect_s: float,
+    timeout_s: float,
+    *,
+    adopt: bool,
+    as_json: bool,
 ) -> int:
     async with supervisor:
         image = await supervisor.connect(endpoint)
         with contextlib.suppress(TimeoutError):
-            await image.wait_for(State.CONNECTED, State.FAILED, State.ORPHANED, timeout=connect_s)
+            async with asyncio.timeout(connect_s):
+                await _settled(image, adopt=adopt)
         if image.state not in LIVE:
-            why = reason_text(image.reason, image.detail)
-            words = f"{image.name} was not reached within {connect_s:g} s: {why}"
+            words = _why_not(image, connect_s)
             return _tell(None, words, "unreachable", EXIT_UNREACHABLE, as_json=as_json)
         try:
             reply = await image.evaluate(code, timeout=timeout_s)
@@ -76,6 +86,23 @@ async def _evaluate(
             exit_code = _tell(reply, "", "done", 0, as_json=as_json)
         await _keep(supervisor, image)
         return exit_code
+
+
+async def _settled(image: Image, *, adopt: bool) -> None:
+    """Return when the image is connected, or when only somebody's decision would lead there."""
+    state = await image.wait_for(State.CONNECTED, State.FAILED, State.ORPHANED)
+    if state is State.ORPHANED and adopt:
+        image.adopt()
+        await image.wait_for(State.CONNECTED, State.FAILED)
+
+
+def _why_not(image: Image, connect_s: float) -> str:
+    why = reason_text(image.reason, image.detail)
+    if image.state is State.ORPHANED:
+        return f"{image.name} is {image.state}: {why}; nothing was evaluated. {TO_ADOPT}"
+    if image.state is State.FAILED:
+        return f"{image.name} is {image.state}: {why}; nothing was evaluated"
+    return f"{image.name} was not reached within {connect_s:g} s: {why}"
 
 
 async def _keep(supervisor: Supervisor, image: Image) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from resilience.cli.passphrases import KEYS, passphrase
-from resilience.cli.words import Refused, refused, short
+from resilience.cli.words import Refused, minute, refused, short
 from store import History, RealDisk, SessionSummary, StoreError, default_data_dir
 from store.keys import Keychain, KeyringVault, KeyState, Protection, Vault
 from store.outcomes import Corrupt, TooNew
@@ -65,6 +65,15 @@ class Entry:
     def acknowledged(self) -> int:
         """The revision that was told to be saved."""
         return self.summary.revision if self.summary else 0
+
+
+def _one_of(found: list[Entry], text: str, *, archived: bool) -> Entry:
+    """The one that is meant of those an image's name stands for: an archived one only where no other is."""
+    meant = [each for each in found if each.info and each.info.archived is archived] or found
+    if len(meant) == 1:
+        return meant[0]
+    which = ", ".join(f"{short(each.session)} (last used {minute(each.used_at)})" for each in meant[:5])
+    raise Refused("ambiguous", f"{len(meant)} sessions are of {text}: {which}.", "Give an id.")
 
 
 class Desk:
@@ -123,12 +132,13 @@ class Desk:
         found = [Entry(each, infos.get(each), summaries.get(each)) for each in infos.keys() | summaries]
         return sorted(found, key=lambda each: (each.used_at, each.session), reverse=True)
 
-    def find(self, text: str, *, stored: bool = True) -> Entry:
+    def find(self, text: str, *, stored: bool = True, archived: bool = False) -> Entry:
         """The session that somebody means.
 
         Args:
             text: an id, the beginning of one, or an image's name.
             stored: whether one that only the journal knows is no answer.
+            archived: whether, of an image's sessions, one in the archive is meant rather than one in use.
 
         Raises:
             Refused: there is none, or there are several.
@@ -161,7 +171,7 @@ class Desk:
                 f"No session {text} is stored; there are: {names or 'none'}{more}.",
                 "Give an id, 4 or more letters of one, or an image's name.",
             )
-        return (with_files or found)[0]
+        return _one_of(with_files, text, archived=archived) if stored else found[0]
 
     # -- keys ------------------------------------------------------------------------------
 

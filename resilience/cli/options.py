@@ -44,6 +44,26 @@ def passphrase_option(command: Command) -> Command:
     )(command)
 
 
+def offered_passphrase_option(without: str) -> Callable[[Command], Command]:
+    """`--passphrase-file` for who goes on without one; `without` says what is missed then."""
+    return click.option(
+        "--passphrase-file",
+        type=FILE,
+        metavar="FILE",
+        help="Holds the keys' passphrase, if they have one; - is stdin. Else RESILIENCE_PASSPHRASE. "
+        + without,
+    )
+
+
+def adopt_option(command: Command) -> Command:
+    """`--adopt`, the way out of Orphaned."""
+    return click.option(
+        "--adopt",
+        is_flag=True,
+        help="Should another image answer than the session's, go on with that one.",
+    )(command)
+
+
 def common(command: Command) -> Command:
     """`--json` and `--data-dir`."""
     return json_option(data_dir_option(command))

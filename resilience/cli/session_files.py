@@ -67,7 +67,7 @@ def restore(
 
     def body() -> int:
         desk = Desk(data_dir, writing=True)
-        entry = desk.find(session)
+        entry = desk.find(session, archived=generation is None)
         there = usage(desk.sessions, entry.session)
         was_archived = any(each.archived for each in there.files)
         check_generation(there, generation)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
+from machines import Refused as Misplaced
+from machines import State
 from resilience.change import Change
 from resilience.cli.lines import of_change, of_probe, write
+from resilience.cli.passphrases import offered
 from resilience.cli.running import run_until_done
 from resilience.cli.screen import Screen, line_of
+from resilience.cli.words import TO_ADOPT, Refused, refused
 from resilience.errors import QueueFull, ResilienceError
 from resilience.exchange import Asked
 from resilience.image import Image
@@ -27,24 +34,34 @@ def run(
     probe_ms: int | None,
     for_s: float | None,
     data_dir: Path | None,
+    passphrase_file: Path | None,
+    adopt: bool,
     as_json: bool,
 ) -> int:
     """Watch until the time is over or somebody interrupts; returns the exit code."""
-    return run_until_done(_watch(endpoints, probe_ms, for_s, data_dir, as_json=as_json))
+    try:
+        passphrase = offered(passphrase_file)
+    except Refused as problem:
+        return refused(problem, as_json=as_json)
+    screen = Screen() if not as_json and sys.stdout.isatty() else None
+    notice = screen.notice if screen is not None else _to_stderr
+    supervisor = Supervisor(data_dir, passphrase=passphrase, on_notice=notice)
+    decide = partial(_decide, supervisor, adopt=adopt, notice=notice)
+    return run_until_done(
+        _watch(supervisor, endpoints, screen, decide, probe_ms=probe_ms, for_s=for_s, as_json=as_json)
+    )
 
 
 async def _watch(
+    supervisor: Supervisor,
     endpoints: tuple[str, ...],
+    screen: Screen | None,
+    decide: Callable[[Change], None],
+    *,
     probe_ms: int | None,
     for_s: float | None,
-    data_dir: Path | None,
-    *,
     as_json: bool,
 ) -> int:
-    live = not as_json and sys.stdout.isatty()
-    screen = Screen() if live else None
-    notice = screen.notice if screen is not None else _to_stderr
-    supervisor = Supervisor(data_dir, on_notice=notice)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def tell(change: Change) -> None:
@@ -60,6 +77,7 @@ async def _watch(
                 failed.set_exception(gone)
 
     supervisor.on_change(tell)
+    supervisor.on_change(decide)
     async with supervisor:
         images = [await supervisor.connect(endpoint) for endpoint in endpoints]
         jobs: list[asyncio.Future[None]] = [failed]
@@ -77,6 +95,19 @@ async def _watch(
         if failed.done() and not failed.cancelled():
             failed.result()
     return 0
+
+
+def _decide(supervisor: Supervisor, change: Change, *, adopt: bool, notice: Callable[[str], None]) -> None:
+    """Another image answers than the session's: take it, if somebody said so before, or say how to."""
+    if change.target is not State.ORPHANED:
+        return
+    if not adopt:
+        notice(f"{change.image}: {TO_ADOPT}")
+        return
+    for image in supervisor.images:
+        if image.name == change.image:
+            with contextlib.suppress(Misplaced):  # it has gone on meanwhile
+                image.adopt()
 
 
 def _to_stderr(words: str) -> None:

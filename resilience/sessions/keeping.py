@@ -122,7 +122,7 @@ class Keeping(ABC):
             return
         advice = {
             KeyState.UNDECIDED: CHOICES,
-            KeyState.LOCKED: "unlock the keyring, or give the passphrase (`await supervisor.unlock(...)`)",
+            KeyState.LOCKED: "unlock the keyring, or give the passphrase",
             KeyState.MISSING: "put the entry back into the keyring; nothing is deleted",
         }.get(keys.state, "")
         words = f"sessions stay in memory, because {keys.why}" + (f"; {advice}" if advice else "")

@@ -65,6 +65,8 @@ def check(edit: Edit) -> Edit:
     Raises:
         BadEdit: no document can take it.
     """
+    if not isinstance(edit, Edit):
+        raise BadEdit(None, None, f"a {type(edit).__name__} is no edit; use Put, Patch, Drop or Append")
     section = edit.section
     key = getattr(edit, "key", None)
     if problem := _address_problem(edit, section, key):
