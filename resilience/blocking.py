@@ -135,6 +135,10 @@ class BlockingSupervisor:
         """See `Supervisor.protect`."""
         self.run(self._supervisor.protect(protection, passphrase))
 
+    def on_change(self, listener: Callable[[Change], None]) -> None:
+        """Call `listener` for every change of every image, on the loop's thread; see `Supervisor`."""
+        self._supervisor.on_change(listener)
+
     def connect(self, endpoint: str) -> BlockingImage:
         """Add the image at `endpoint`; raises as `Supervisor.connect` does."""
         return BlockingImage(self, self.run(self._supervisor.connect(endpoint)))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path as FilePath
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from machines import Policy
 from resilience import shapes  # noqa: F401 - pydantic is imported now, not when the first reply waits
@@ -32,6 +32,21 @@ def _own_host(loop: asyncio.AbstractEventLoop) -> Host:
 
 
 _NOT_RUNNING = "the supervisor is not running; use it as `async with resilience.Supervisor() as s:`"
+
+_Told = TypeVar("_Told")
+
+
+def _guarded(listener: Callable[[_Told], None]) -> Callable[[_Told], None]:
+    """The host's own fault is the loop's to report: our bookkeeping goes on, whoever listens."""
+
+    def tell(told: _Told) -> None:
+        try:
+            listener(told)
+        except Exception as fault:  # noqa: BLE001 - whatever the host's code raises
+            context = {"message": "a listener of resilience raised", "exception": fault}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+    return tell
 
 
 class Supervisor:
@@ -63,7 +78,7 @@ class Supervisor:
     ) -> None:
         self._data_dir = FilePath(data_dir) if data_dir is not None else default_data_dir()
         self._policy = policy or Policy()
-        self._on_notice = on_notice or (lambda _: None)
+        self._on_notice: Callable[[str], None] = _guarded(on_notice or (lambda _: None))
         self._make_host = host or _own_host
         self._images: dict[str, Image] = {}
         self._listeners: list[Callable[[Change], None]] = []
@@ -248,8 +263,11 @@ class Supervisor:
         return image
 
     def on_change(self, listener: Callable[[Change], None]) -> None:
-        """Call `listener` for every change of every image, on the loop, after it is durable."""
-        self._listeners.append(listener)
+        """Call `listener` for every change of every image, on the loop, after it is durable.
+
+        What it raises goes to the loop's exception handler, and keeps nothing from anybody else.
+        """
+        self._listeners.append(_guarded(listener))
 
     def _published(self, change: Change) -> None:
         self._images[change.image].publish(change)
