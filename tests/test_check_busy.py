@@ -130,3 +130,12 @@ def test_a_reason_waits_for_the_transitions_on_a_slow_disk() -> None:
         told.exchange(20.0, 1, "1000001")
         told.stands(at, "Connected", "image busy", busy=flag)
         assert [v.law for v in told.by(busy.busy_is_shown)] == [3] * wrong, (flag, at)
+
+
+def test_the_word_busy_waits_for_a_slow_disk_and_the_flag_does_not() -> None:
+    """Law 14: an edit's transition is told after 1 s, and until then no reason passes it."""
+    for flag, at, wrong in ((True, 11.9, 0), (False, 11.9, 1), (True, 14.0, 1)):
+        told = tale("9 disk slow 0.3", "10 image busy 8 #0")
+        told.note(10.1, Kind.SENT, gen=1, label="1000001")
+        told.stands(at, "Connected", "image answered", busy=flag)
+        assert [v.law for v in told.by(busy.busy_is_shown)] == [3] * wrong, (flag, at)

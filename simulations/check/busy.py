@@ -62,7 +62,7 @@ def _unshown(story: Story, seen: list[Entry]) -> Iterator[Violation]:
             quiet_since = entry.t if asked is None else float("inf")
             continue
         what = ""
-        if asked is not None and entry.t >= asked.t + SHOWN_AFTER_S and not _shown(entry, asked):
+        if asked is not None and not _shown(story, entry, asked):
             shown = entry.data["reason"]
             what = f"{label_of(asked)} has been out since {asked.t:.3f}, and what is shown is {shown!r}"
         elif _still_shown(story, entry, quiet_since):
@@ -80,7 +80,11 @@ def _still_shown(story: Story, stands: Entry, quiet_since: float) -> bool:
     return bool(stands.data["busy"]) or (stands.data["reason"] in _OUT and stands.t >= told_by)
 
 
-def _shown(stands: Entry, asked: Entry) -> bool:
-    ping = label_of(asked) == "ping"
-    good = _OUT if ping else {Reason.BUSY}
-    return bool(stands.data["busy"]) and stands.data["reason"] in good
+def _shown(story: Story, stands: Entry, asked: Entry) -> bool:
+    """Whether it looks as it should with a request out. A reason waits for transitions the disk holds up."""
+    due = asked.t + SHOWN_AFTER_S
+    if stands.t < due:
+        return True
+    good = _OUT if label_of(asked) == "ping" else {Reason.BUSY}
+    named = stands.data["reason"] in good or stands.t < due + story.lag_s(asked.t, stands.t)
+    return bool(stands.data["busy"]) and named
