@@ -233,14 +233,17 @@ class BlockingImage:
         """Every transition from now on; ends after `timeout` seconds without one, and with the supervisor."""
         waiting: queue.Queue[Change | None] = queue.Queue(MAX_SUBSCRIBER_BACKLOG)
 
+        def tell(change: Change | None) -> None:
+            if waiting.full():  # whoever reads is far behind, and must not hold up the loop
+                waiting.get_nowait()
+            waiting.put_nowait(change)
+
         async def forward() -> None:
             try:
                 async for change in self._image.changes():
-                    if waiting.full():
-                        waiting.get_nowait()
-                    waiting.put_nowait(change)
+                    tell(change)
             finally:
-                waiting.put(None)
+                tell(None)
 
         job = self._supervisor.submit(forward())
         try:

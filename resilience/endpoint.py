@@ -39,6 +39,8 @@ def parse_endpoint(text: str) -> Endpoint:
     Raises:
         BadEndpoint: it is neither; the error says what is wrong.
     """
+    if not isinstance(text, str):
+        raise BadEndpoint(repr(text), f"an endpoint is text, not {type(text).__name__}")
     given = text.strip()
     scheme, found, rest = given.partition("://")
     if not found:

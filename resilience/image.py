@@ -31,7 +31,8 @@ class Image:
         self._keeper = keeper
         self._session = SessionFace(core, keeper)
         self._state = State.FRESH
-        self._subscribers: set[asyncio.Queue[Change]] = set()
+        self._subscribers: set[asyncio.Queue[Change | None]] = set()
+        self._ended = False
 
     # -- looking -------------------------------------------------------------------------
 
@@ -47,7 +48,7 @@ class Image:
 
     @property
     def state(self) -> State:
-        """Where the image stands, as far as it is journaled (law 14)."""
+        """Where the image stands, as far as it is journaled (law 14); after the end, where it stood."""
         return self._state
 
     @property
@@ -187,13 +188,17 @@ class Image:
 
         Raises:
             TimeoutError: it did not within `timeout` seconds.
+            UsageError: no such state or timeout, or the supervisor was closed.
         """
-        wanted = set(states) | (LIVE if State.CONNECTED in states else set())
+        wanted = _wanted(states)
+        if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
+            raise UsageError(f"a timeout is 0 or more seconds, or None for ever, not {timeout!r}")
         queue = self._subscribe()
         try:
             async with asyncio.timeout(timeout):
-                while self._state not in wanted:
-                    await queue.get()
+                while self._ended or self._state not in wanted:
+                    if await queue.get() is None:
+                        self._core.check_kept()
         except TimeoutError:
             names = " or ".join(states)
             raise TimeoutError(
@@ -204,22 +209,35 @@ class Image:
         return self._state
 
     async def changes(self) -> AsyncGenerator[Change, None]:
-        """Every transition from now on, each after it is durable. A reader far behind loses the oldest."""
+        """Every transition from now on, each after it is durable, until the supervisor is closed.
+
+        A reader far behind loses the oldest.
+        """
         queue = self._subscribe()
         try:
-            while True:
-                yield await queue.get()
+            while (change := await queue.get()) is not None:
+                yield change
         finally:
             self._subscribers.discard(queue)
 
-    def _subscribe(self) -> asyncio.Queue[Change]:
-        queue: asyncio.Queue[Change] = asyncio.Queue(MAX_SUBSCRIBER_BACKLOG)
+    def _subscribe(self) -> asyncio.Queue[Change | None]:
+        queue: asyncio.Queue[Change | None] = asyncio.Queue(MAX_SUBSCRIBER_BACKLOG)
         self._subscribers.add(queue)
+        if self._ended:
+            queue.put_nowait(None)
         return queue
 
     def publish(self, change: Change) -> None:
         """Called by the supervisor: a transition is durable."""
         self._state = change.target
+        self._tell(change)
+
+    def end(self) -> None:
+        """Called by the supervisor: all is told, and whoever waits for more waits in vain."""
+        self._ended = True
+        self._tell(None)
+
+    def _tell(self, change: Change | None) -> None:
         for queue in self._subscribers:
             if queue.full():
                 queue.get_nowait()
@@ -279,3 +297,13 @@ class Image:
             Refused: there is no need to.
         """
         self._core.ask(Ask.START_FRESH)
+
+
+def _wanted(states: tuple[State, ...]) -> set[State]:
+    try:
+        wanted = {State(each) for each in states}
+    except ValueError:
+        wanted = set()
+    if not wanted:
+        raise UsageError(f"wait for one or more of {', '.join(State)}, not for {states!r}")
+    return wanted | LIVE if State.CONNECTED in wanted else wanted

@@ -91,9 +91,17 @@ class Supervisor:
         self._passphrase = passphrase
 
     async def __aenter__(self) -> Self:
+        if self._host is not None:
+            raise UsageError("this supervisor is running already; make another one, or close it first")
+        self._images = {}  # those of an earlier time here have come to their end
         loop = asyncio.get_running_loop()
         host = self._host = self._make_host(loop)
-        trouble, late = await self._open_history(host)
+        try:
+            trouble, late = await self._open_history(host)
+        except BaseException:
+            host.close()
+            self._host = None
+            raise
         if trouble is not None:
             self._on_notice(f"not durable: {trouble}")
         writable = self._history if trouble is None else None
@@ -173,8 +181,11 @@ class Supervisor:
         if self._recorder is not None:
             # Shielded: an impatient second interrupt must not cut the last sync short.
             await asyncio.shield(self._recorder.close())
+        for image in self._images.values():
+            image.end()
         if self._host is not None:
             self._host.close()
+            self._host = None
 
     # -- images --------------------------------------------------------------------------
 

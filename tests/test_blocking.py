@@ -55,7 +55,7 @@ def test_it_is_used_like_the_asyncio_one(tmp_path: Path) -> None:
 )
 def test_every_public_name_has_its_counterpart(blocking: type, asynchronous: type) -> None:
     """Whoever knows one knows the other; what only makes sense on a loop is named here."""
-    on_the_loop = {"publish", "submit_ping"}
+    on_the_loop = {"publish", "end", "submit_ping"}
     missing = {name for name in vars(asynchronous) if not name.startswith("_")} - set(vars(blocking))
     assert missing <= on_the_loop
     for name in ("evaluate", "ping", "wait_for", "connect"):
