@@ -103,6 +103,7 @@ def test_every_check_is_in_the_verdict() -> None:
         check.busy,
         check.calm,
         check.edits,
+        check.ends,
         check.identity,
         check.links,
         check.noticing,

@@ -313,3 +313,15 @@ def test_the_end_of_our_process_ends_a_window() -> None:
     told.note(40.0, Kind.LISTENING, image_id="image-0", listening=True)
     assert measured(told.story) == ()
     assert told.by(promise_is_kept) == []
+
+
+def test_who_was_not_seen_to_be_back_is_not_back() -> None:
+    """Work of our own excuses the wait, and not that the run ended with it."""
+    told = Tale().begin()
+    told_at = dropped(told, 5.0, 9.0)
+    told.evaluate(told_at, 2, "(Delay forSeconds: 50) wait. 1000007", takes_s=50.0)
+    told.healed(30.0)
+    told.ask(30.0, "probe 1000009", timeout_s=30.0)
+    told.close(44.0, 2)
+    (violation,) = told.by(promise_is_kept)
+    assert (violation.law, violation.what) == (10, "the run ended before it was seen to be back")

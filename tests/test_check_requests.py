@@ -268,3 +268,15 @@ def test_our_kernel_may_hold_a_packet_while_it_looks_for_its_gateway() -> None:
         told.fault("5 carrier on")
         told.execute(begun, 1, WORK)
         assert len(told.by(requests.no_ghosts)) == ghosts
+
+
+def test_a_ping_comes_back_from_the_image() -> None:
+    """Since it was asked for, and from this image: an earlier one, or another's, is not its answer."""
+    told = Tale(images=2).begin()
+    told.probe(5.0, 1, 1)
+    assert told.by(requests.probes_are_answered) == []
+    told.ask(6.0, "probe 1000002", timeout_s=30.0)
+    told.outcome(6.001, "probe 1000002", "done")
+    told.exchange(6.0005, 1, "ping", 1)
+    told.exchange(6.0005, 1, "1000003")
+    assert [violation.law for violation in told.by(requests.probes_are_answered)] == [13]

@@ -171,3 +171,16 @@ def test_no_progress_is_an_error(bench: Bench) -> None:
     bench.loop.call_soon(again)
     with pytest.raises(EndlessError):
         bench.universe.run(1)
+
+
+def test_a_task_that_dies_unheard_is_a_bug_though_somebody_holds_it(bench: Bench) -> None:
+    """Python speaks of it when it clears the task away; a loop that ends does not wait for that."""
+
+    async def fail() -> None:
+        raise ZeroDivisionError("by design")
+
+    held = [bench.loop.create_task(fail()) for _ in range(2)]
+    bench.universe.run(1)
+    assert isinstance(held[0].exception(), ZeroDivisionError)  # somebody has heard of this one
+    bench.loop.die()
+    assert bench.bugs == ["a task died unheard; ZeroDivisionError: by design"]

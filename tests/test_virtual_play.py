@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from resilience import Image, Supervisor
 from simulations import fingerprints
 from simulations.faults import Step
 from simulations.scenarios import LIBRARY, Load, Scenario, steps
 from simulations.swarm import Fixed, swarm
 from simulations.trace import Kind, Trace
 from simulations.virtual import play
+from simulations.virtual.disk import VirtualDisk
+from simulations.virtual.process import Process
 
 ROOT = Path(play.__file__).parents[2]
 
@@ -227,3 +231,38 @@ def test_a_bug_nobody_catches_is_a_violation(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(ImageCore, "wake", broken)
     _, run = play.trace(Scenario("test", "test", steps("0 link down", "1 link up")), 1)
     assert any("ZeroDivisionError" in violation.what for violation in run.violations)
+
+
+def test_a_disk_that_is_empty_in_the_end_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no process can find any more is lost, and not merely nothing to be looked at."""
+    look = Process.look_at_disk
+
+    def emptied(process: Process) -> None:
+        process._disk = VirtualDisk()
+        look(process)
+
+    monkeypatch.setattr(Process, "look_at_disk", emptied)
+    _, run = play.trace(Scenario("test", "test", steps("2 link down", "3 link up")), 1)
+    assert {14, 15} <= {violation.law for violation in run.violations}
+
+
+def test_an_end_that_never_comes_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is left to tell of it but the harness."""
+
+    async def never(_: Supervisor) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(Supervisor, "close", never)
+    _, run = play.trace(Scenario("test", "test", steps("2 link down", "3 link up")), 1)
+    assert 0 in {violation.law for violation in run.violations}
+
+
+def test_a_ping_answered_from_memory_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recoveries are measured by pings; nothing the product says of itself is believed."""
+
+    async def ping(_: Image, **__: float) -> float:
+        return 0.001
+
+    monkeypatch.setattr(Image, "ping", ping)
+    _, run = play.trace(Scenario("test", "test", steps("2 drop", "8 undrop")), 1)
+    assert 13 in {violation.law for violation in run.violations}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -44,8 +45,9 @@ class Summary:
         self.played_s += run.took_s
         self.counts.update(run.counts)
         for recovery in run.recoveries:
-            if recovery.final and (recovery.total_s or 0.0) > self.worst_s:
-                self.worst_s = recovery.total_s or 0.0
+            total_s = math.inf if recovery.total_s is None else recovery.total_s
+            if recovery.final and total_s > self.worst_s:
+                self.worst_s = total_s
                 self.worst_run = f"{run.scenario} {run.seed}"
         if not run.passed:
             self.failures.append(run)

@@ -9,6 +9,7 @@ from simulations.check import (
     busy,
     calm,
     edits,
+    ends,
     identity,
     links,
     noticing,
@@ -32,7 +33,7 @@ MOST_OF_ONE_LAW = 20
 """More of the same say nothing new."""
 
 LAWS: dict[int, str] = {
-    0: "No exception reaches the event loop, no task dies unheard.",
+    0: "No exception reaches the event loop, no task dies unheard, and an end that is asked for comes.",
     1: "Generations only grow, at most three links and one dial are open, nothing is sent on a link that has "
     "ended or tried for a user who said disconnect, and a link that nothing happened to is left alone.",
     2: "Connected is told only of a handshaken link on which the image has answered, never while nobody can "
@@ -95,6 +96,7 @@ _CHECKS: tuple[Callable[[Story], Iterable[Violation]], ...] = (
     search.never_floods,
     requests.never_twice,
     requests.outcomes_are_true,
+    requests.probes_are_answered,
     requests.told_once_in_time,
     requests.no_ghosts,
     work.transitions_are_legal,
@@ -102,6 +104,7 @@ _CHECKS: tuple[Callable[[Story], Iterable[Violation]], ...] = (
     work.told_without_delay,
     work.trouble_is_shown,
     work.trouble_is_taken_back,
+    ends.ends_come,
     edits.work_is_kept,
     edits.unsaved_is_shown,
     identity.work_goes_to_its_own_image,

@@ -162,7 +162,7 @@ def _asked_to_retry(story: Story, image: int, window: Window, answered_at: float
         for entry in story.of(Kind.ACTION, image=image)
         if window.whole_at < entry.t <= until and entry.data["action"] in ("retry", "adopt", "reconnect")
     ]
-    return max((t for t in pressed if _rests(story, image, t)), default=window.whole_at)
+    return min((t for t in pressed if _rests(story, image, t)), default=window.whole_at)
 
 
 def _broken_s(window: Window) -> float | None:
@@ -258,6 +258,8 @@ def _broken_promise(story: Story, image: int, window: Window) -> Iterator[Violat
         took = "not answered" if answered_at is None else f"answered after {answered_at - whole_at:.3f} s"
         what = f"{took} since its way was whole; stuck in: {stuck(story, image, whole_at)}"
         yield Violation(10, due, image, what)
+    elif window.final and answered_at is None:
+        yield Violation(10, window.until, image, "the run ended before it was seen to be back")
     elif window.final and _rests(story, image, window.until):
         what = f"at the end of it all it is {story.state(image, window.until)}, waiting for a decision"
         yield Violation(10, window.until, image, what)

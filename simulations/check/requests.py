@@ -57,7 +57,7 @@ def outcomes_are_true(story: Story) -> Iterator[Violation]:
     for entry in story.of(Kind.OUTCOME):
         label, outcome = label_of(entry), entry.data["outcome"]
         if not is_work(label):
-            continue
+            continue  # see `probes_are_answered`
         begun = executed.get(label)
         if outcome in NOT_DONE and (begun or label in sent):
             seen = "carried out" if begun else "sent"
@@ -76,6 +76,21 @@ def outcomes_are_true(story: Story) -> Iterator[Violation]:
         elif outcome == "done" and str(entry.data["result"]) != result_of(label):
             what = f"{label} came back as {entry.data['result']}: the answer to another request"
             yield Violation(13, entry.t, entry.image, what)
+
+
+def probes_are_answered(story: Story) -> Iterator[Violation]:
+    """A ping that came back was answered by an image since it was asked: recoveries are measured by it."""
+    for image in story.images:
+        asked: dict[str, float] = {}
+        answered_at = float("-inf")
+        for entry in story.of(Kind.ASKED, Kind.ANSWERED, Kind.OUTCOME, image=image):
+            label = label_of(entry)
+            if entry.kind is Kind.ASKED:
+                asked[label] = entry.t
+            elif entry.kind is Kind.ANSWERED:
+                answered_at = entry.t if label == "ping" else answered_at
+            elif not is_work(label) and entry.data["outcome"] in ANSWERED and answered_at < asked[label]:
+                yield Violation(13, entry.t, image, f"{label} came back, and no image answered a ping since")
 
 
 @dataclass(slots=True)

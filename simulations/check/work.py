@@ -69,7 +69,6 @@ class _Ledger:
 
 def told_is_kept(story: Story) -> Iterator[Violation]:
     """Durable means synced before; no number is skipped or told twice; no end makes any be forgotten."""
-    witnessed = any(True for _ in story.of(Kind.SYNCED))
     synced = [entry.t for entry in story.of(Kind.SYNCED)]
     for image in story.images:
         ledger = _Ledger()
@@ -82,7 +81,7 @@ def told_is_kept(story: Story) -> Iterator[Violation]:
             elif entry.kind is Kind.RESTORED:
                 yield from _found(ledger, entry)
             else:
-                yield from _told(ledger, entry, witnessed=witnessed, unread=_unread(story, entry, synced))
+                yield from _told(ledger, entry, unread=_unread(story, entry, synced))
 
 
 def _found(ledger: _Ledger, entry: Entry) -> Iterator[Violation]:
@@ -114,14 +113,14 @@ def _unread(story: Story, entry: Entry, synced: list[float]) -> bool:
     return story.slowest_sync_s(life.since, by) * SYNCS_OF_A_JOB >= OPEN_JOURNAL_S
 
 
-def _told(ledger: _Ledger, entry: Entry, *, witnessed: bool, unread: bool) -> Iterator[Violation]:
+def _told(ledger: _Ledger, entry: Entry, *, unread: bool) -> Iterator[Violation]:
     seq = int(entry.data["seq"] or 0)
     what = ""
     if ledger.told and seq != ledger.told + 1 and not (ledger.behind and seq > ledger.durable):
         what = f"seq {seq} was told after {ledger.told}"
     elif seq <= ledger.durable and not unread:
         what = f"seq {seq} was told, but {ledger.durable} was durable in a life before"
-    elif entry.data["durable"] and witnessed and seq not in ledger.synced:
+    elif entry.data["durable"] and seq not in ledger.synced:
         what = f"seq {seq} was told to be durable before any sync covered it"
     if what:
         yield Violation(14, entry.t, entry.image, what)

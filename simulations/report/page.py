@@ -126,7 +126,7 @@ def _tiles(proof: Proof) -> list[tuple[str, str]]:
     names = ("median recovery", "99th percentile", "slowest")
     return [
         ("runs", figures.count(whole.runs)),
-        ("back within 10 s", figures.share(whole.recovered, whole.runs)),
+        ("back within 10 s", figures.share(whole.recovered, whole.tried)),
         *zip(names, map(figures.duration, measured), strict=True),
         ("laws broken", figures.count(sum(proof.verdict.laws.values()))),
     ]

@@ -44,7 +44,7 @@ def final(verdict: Verdict) -> Rows:
         (
             group.name,
             figures.count(group.runs),
-            figures.share(group.recovered, group.runs),
+            figures.share(group.recovered, group.tried),
             *_quantiles(group.final),
             _slowest(group),
         )

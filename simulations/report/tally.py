@@ -88,8 +88,11 @@ class Sample:
     """Everything measured of one scenario."""
 
     runs: int = 0
+    tried: int = 0
+    """Runs in which there was something to recover from; those that could not be played are none that can
+    be left out."""
     recovered: int = 0
-    """Runs that could be played and in which no answer came later than 10 s after the way was whole."""
+    """Those of them in which no answer came later than 10 s after the way was whole."""
     broken: int = 0
     """Runs that broke a law."""
     virtual_s: float = 0.0
@@ -110,7 +113,9 @@ class Sample:
         self.broken += not run.passed
         self.unplayed += not run.digest
         longest_s = max((self._measure(run, each) for each in run.recoveries), default=0.0)
-        self.recovered += bool(run.digest) and longest_s <= WITHIN_S
+        tried = not run.digest or any(each.broken_s is not None for each in run.recoveries)
+        self.tried += tried
+        self.recovered += tried and bool(run.digest) and longest_s <= WITHIN_S
 
     def _measure(self, run: Run, recovery: Recovery) -> float:
         """Give how long the answer took; who was well all along has to answer, but is no recovery."""

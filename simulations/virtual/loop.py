@@ -40,6 +40,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._wake_at = float("inf")
         self._alive = True
         self._turning = False
+        self._tasks: list[asyncio.Task[Any]] = []
 
     # -- the outside -----------------------------------------------------------------------
 
@@ -50,10 +51,19 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def die(self) -> None:
         """Nothing runs any more, not even what would clean up."""
+        self._tell_unheard()
         self._alive = False
         self._ready.clear()
         self._timers.clear()
         self._readers.clear()
+
+    def _tell_unheard(self) -> None:
+        """Of tasks whose exception nobody took: while somebody holds on to them Python says nothing."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and task._log_traceback:  # noqa: SLF001 - asyncio's own mark
+                problem = task.exception()  # takes it, so that Python does not say it again
+                self._on_bug(f"a task died unheard; {type(problem).__name__}: {problem}")
+        self._tasks.clear()
 
     def readable(self, fd: int, *, ready: bool) -> None:
         """Whether a virtual descriptor has something to read."""
@@ -180,7 +190,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         name: str | None = None,
         context: Context | None = None,
     ) -> asyncio.Task[_Result]:
-        return asyncio.Task(coro, loop=self, name=name, context=context)
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        self._tasks.append(task)
+        return task
 
     def add_reader(self, fd: Any, callback: Callable[[*_Args], Any], *args: *_Args) -> None:
         self._readers[fd] = (callback, args)

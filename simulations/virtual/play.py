@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 from simulations.check import judge
+from simulations.check.ends import CLOSED_WITHIN_S
 from simulations.check.recovery import recoveries
 from simulations.check.secrecy import CANARY
 from simulations.faults import EVERYONE, TOUCHES, Condition, Step, Touch, Ways, What
@@ -20,15 +21,16 @@ from simulations.virtual.process import Process
 from simulations.virtual.universe import Universe
 from simulations.virtual.user import User
 
-LIVENESS_S = 12.0
-"""After everything is whole the run goes on for so long at most: the promise is 10 s."""
+LIVENESS_S = 60.0
+"""After everything is whole the run goes on for so long at most: the promise is 10 s, not counting the time
+in which an image works on a request, and what users ask for takes half a minute at most."""
 
 AFTERMATH_S = 2.0
 """... and at least so long after the last image is back: late ghosts would come with a retransmission."""
 
 LOOK_S = 0.5
 CLOSING_S = 6.0
-"""A process may wait 5 s for its disk when it ends."""
+"""On a disk that works a process ends at once; what it sent last may come until then."""
 
 
 class Play:
@@ -67,6 +69,8 @@ class Play:
         self._heal()
         self._process.close()
         universe.run(universe.now + CLOSING_S)
+        if self._process.running:
+            universe.run(universe.now + CLOSED_WITHIN_S)  # it is in trouble, and shall have its time
         self._process.look_at_disk()
         for path, content in sorted(self._disk.medium().files.items()):
             if CANARY.encode() in content:

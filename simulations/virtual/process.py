@@ -73,7 +73,8 @@ class Process:
         self._again = False
         self._lives += 1
         self._note(what="start")
-        self._note_stored()
+        if self._lives > 1:
+            self._note_stored()
         loop = VirtualLoop(self._universe, self._clock, self._bug)  # type: ignore[abstract] # what it has is what we use
         self._loop = loop
         loop.hold(self._asleep_until)
@@ -103,19 +104,18 @@ class Process:
         try:
             stored = History.open(DATA_DIR, disk=self._disk, read_only=True)
         except StoreError:
-            return
+            stored = None  # nothing that can be read: it counts as nothing
         for image, number in self._numbers.items():
-            last = stored.last(image)
-            if last is not None:
-                self._note_found(number, last.session)
-                self._universe.trace.note(
-                    self._universe.now,
-                    Kind.RESTORED,
-                    number,
-                    state=last.state,
-                    seq=stored.next_seq(image) - 1,
-                    session=last.session,
-                )
+            last = stored.last(image) if stored is not None else None
+            self._note_found(number, last.session if last is not None else "")
+            self._universe.trace.note(
+                self._universe.now,
+                Kind.RESTORED,
+                number,
+                state=last.state if last is not None else "",
+                seq=stored.next_seq(image) - 1 if stored is not None else 0,
+                session=last.session if last is not None else "",
+            )
 
     def _note_found(self, number: int, session: str) -> None:
         """What stands in the workspace, for whoever has the key."""

@@ -87,7 +87,8 @@ class User:
         self._dice = dice
         self._labels = labels
         self._afterthoughts = universe.dice(f"afterthoughts of {number} from {universe.now}")
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        """In the order they were begun, in which they end."""
         self._probing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -100,14 +101,17 @@ class User:
     def spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something beside the rest."""
         task = asyncio.get_running_loop().create_task(job)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._forget)
         return task
 
     def leave(self) -> None:
         """Stop working."""
-        for task in sorted(self._tasks, key=lambda task: task.get_name()):
+        for task in list(self._tasks):
             task.cancel()
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
 
     # -- what users do -----------------------------------------------------------------------
 
@@ -192,7 +196,10 @@ class User:
     @property
     def answered(self) -> bool:
         """Whether the last probe was answered."""
-        return self._probing is not None and self._probing.done() and not self._probing.cancelled()
+        probing = self._probing
+        return (
+            probing is not None and probing.done() and not probing.cancelled() and probing.exception() is None
+        )
 
     def probe(self) -> None:
         """Find out when the image answers again; asked until it does."""
