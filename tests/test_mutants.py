@@ -374,7 +374,9 @@ def test_survivors_are_red() -> None:
     assert red not in drawn(CAUGHT)
     assert red in drawn(SURVIVED)
     assert "survived 1,234 runs" in drawn(SURVIVED)
-    assert show.summary([CAUGHT, SURVIVED]) == "1 of 2 faults caught, the slowest in 1.5 s"
+    assert show.summary([CAUGHT, SURVIVED]).startswith("1 of 2 faults caught, 1 of them by a law")
+    surprising = replace(CAUGHT, mutant=replace(VALUE, laws=(2,)))
+    assert "1 of 1 faults caught, 0 of them by a law" in show.summary([surprising])
 
 
 def test_the_documents_list_names_fault_mistake_and_what_caught_it() -> None:

@@ -63,6 +63,11 @@ class Outcome:
         """Whether the fault, and nothing else, was noticed."""
         return self.catch is not None and self.acquitted
 
+    @property
+    def foreseen(self) -> bool:
+        """Whether a law told of it that it was expected to break."""
+        return self.caught and self.catch is not None and bool({*self.catch.laws} & {*self.mutant.laws})
+
 
 @dataclass(frozen=True, slots=True)
 class Hunt:

@@ -40,7 +40,11 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     """One line."""
     caught = sum(outcome.caught for outcome in outcomes)
     slowest = max((outcome.took_s for outcome in outcomes if outcome.caught), default=0.0)
-    return f"{caught} of {len(outcomes)} faults caught, the slowest in {slowest:.1f} s"
+    foreseen = sum(outcome.foreseen for outcome in outcomes)
+    return (
+        f"{caught} of {len(outcomes)} faults caught, {foreseen} of them by a law that was expected to tell, "
+        f"the slowest in {slowest:.1f} s"
+    )
 
 
 def to_json(outcomes: Sequence[Outcome]) -> str:
