@@ -36,6 +36,10 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not a malfunct
         accepts = ", ".join(self.allowed)
         super().__init__(f"{trigger} has no meaning while {state}; it accepts: {accepts}")
 
+    def __reduce__(self) -> tuple[type[Refused], tuple[State, Trigger]]:
+        """Come back from a pickle as it was."""
+        return type(self), (self.state, self.trigger)
+
 
 class _Cursor:
     state: State

@@ -6,10 +6,12 @@ One thread runs the loop; calls may come from any other thread.
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import ExitStack
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
+_NOT_RUNNING = "it is not running; use it as `with resilience.BlockingSupervisor() as s:`"
+
 
 class BlockingSupervisor:
     """`Supervisor` for blocking programs; a context manager. Arguments as there."""
@@ -52,12 +56,28 @@ class BlockingSupervisor:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._process = os.getpid()
+        self._opening = threading.RLock()
+        """Held while it begins or ends: whoever comes second waits for the first."""
+        self._gate = threading.Lock()
+        """Held for a moment: no call slips in between the last one and the end of the loop."""
+        self._shut = False
+        self._enders: set[asyncio.Task[Any] | None] = set()
 
     def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="resilience-loop", daemon=True)
-        self._thread.start()
-        self.run(self._supervisor.__aenter__())
+        with self._opening:
+            if self._loop is not None:
+                raise UsageError("this supervisor is running already; make another one, or close it first")
+            self._loop, self._shut, self._process = asyncio.new_event_loop(), False, os.getpid()
+            self._thread = threading.Thread(
+                target=self._loop.run_forever, name="resilience-loop", daemon=True
+            )
+            self._thread.start()
+            try:
+                self.run(self._supervisor.__aenter__())
+            except BaseException:
+                self._stop()
+                raise
         return self
 
     def __exit__(
@@ -66,19 +86,36 @@ class BlockingSupervisor:
         self.close()
 
     def close(self) -> None:
-        """Let every image go and return when journal and sessions are on disk."""
-        if self._loop is None or self._thread is None:
+        """Let every image go and return when journal and sessions are on disk, whoever else closes it."""
+        with self._opening:
+            if self._loop is None or self._process != os.getpid():
+                return  # a child that was forked off has no part in it
+            self._check_thread()
+            with self._gate:
+                self._shut = True  # what was called before is ended by `_let_go`, and nothing is called after
+                ending = asyncio.run_coroutine_threadsafe(self._let_go(), self._loop)
+            try:
+                ending.result()
+            except Exception:
+                self._stop()
+                raise
+            self._stop()
+
+    def _stop(self) -> None:
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
             return
-        self.run(self._let_go())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
         self._loop = self._thread = None
+        self._enders.clear()
 
     async def _let_go(self) -> None:
-        """Nobody is left in a call that can never return."""
+        """Nobody is left in a call that can never return; an earlier end that was interrupted goes on."""
+        self._enders.add(asyncio.current_task())
         await self._supervisor.close()
-        waiting = asyncio.all_tasks() - {asyncio.current_task()}
+        waiting = asyncio.all_tasks() - self._enders
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -89,20 +126,31 @@ class BlockingSupervisor:
         Raises:
             UsageError: called on the loop's own thread, where waiting would never end, or not while it runs.
         """
+        waiting = self.submit(job)
         try:
-            return self.submit(job).result()
+            return waiting.result()
         except CancelledError:
             raise UsageError("the supervisor was closed while this call waited") from None
+        except BaseException:
+            waiting.cancel()  # interrupted: nobody waits any more, and what was not sent is withdrawn
+            raise
 
     def submit(self, job: Coroutine[Any, Any, _Result]) -> Future[_Result]:
         """Start a coroutine on the supervisor's loop; raises as `run`."""
-        if self._loop is None:
-            job.close()
-            raise UsageError("it is not running; use it as `with resilience.BlockingSupervisor() as s:`")
+        with ExitStack() as refused:
+            refused.callback(job.close)
+            self._check_thread()
+            with self._gate:
+                if self._loop is None or self._shut:
+                    raise UsageError(_NOT_RUNNING)
+                refused.pop_all()
+                return asyncio.run_coroutine_threadsafe(job, self._loop)
+
+    def _check_thread(self) -> None:
+        if self._process != os.getpid():
+            raise UsageError("a forked process has none of this one's threads; make a supervisor of its own")
         if threading.current_thread() is self._thread:
-            job.close()
             raise UsageError("blocking calls are for other threads; on the loop use resilience.Supervisor")
-        return asyncio.run_coroutine_threadsafe(job, self._loop)
 
     def look(self, at: Callable[[], _Result]) -> _Result:
         """Call something quick on the loop's thread and return what it returns."""
@@ -230,7 +278,7 @@ class BlockingImage:
         return self._supervisor.run(self._image.wait_for(*states, timeout=timeout))
 
     def changes(self, *, timeout: float | None = None) -> Iterator[Change]:
-        """Every transition from now on; ends after `timeout` seconds without one, and with the supervisor."""
+        """Every transition from this call on; ends after `timeout` s without one, and with the supervisor."""
         waiting: queue.Queue[Change | None] = queue.Queue(MAX_SUBSCRIBER_BACKLOG)
 
         def tell(change: Change | None) -> None:
@@ -246,13 +294,17 @@ class BlockingImage:
                 tell(None)
 
         job = self._supervisor.submit(forward())
-        try:
-            while (change := waiting.get(timeout=timeout)) is not None:
-                yield change
-        except queue.Empty:
-            return
-        finally:
-            job.cancel()
+
+        def followed() -> Iterator[Change]:
+            try:
+                while (change := waiting.get(timeout=timeout)) is not None:
+                    yield change
+            except queue.Empty:
+                return
+            finally:
+                job.cancel()
+
+        return followed()
 
     def retry(self) -> None:
         """See `Image.retry`."""

@@ -11,6 +11,8 @@ ResilienceError
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def printable(text: str) -> str:
     """`text` as it may go to a terminal or a log: what an image says must not steer either."""
@@ -19,6 +21,17 @@ def printable(text: str) -> str:
 
 class ResilienceError(Exception):
     """Base of everything this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Come back from a pickle as it was: a process pool must not lose what became of a request."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[ResilienceError], args: tuple[Any, ...], data: dict[str, Any]) -> ResilienceError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(data)
+    return error
 
 
 # -- the caller ----------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from weakref import WeakKeyDictionary
 
 from machines import Ask, Reason, State
 from machines.table import LIVE
@@ -31,7 +32,8 @@ class Image:
         self._keeper = keeper
         self._session = SessionFace(core, keeper)
         self._state = State.FRESH
-        self._subscribers: set[asyncio.Queue[Change | None]] = set()
+        self._subscribers: WeakKeyDictionary[asyncio.Queue[Change | None], None] = WeakKeyDictionary()
+        """In the order they came; each lives as long as somebody reads it."""
         self._ended = False
 
     # -- looking -------------------------------------------------------------------------
@@ -114,20 +116,29 @@ class Image:
     def submit_ping(self, timeout_s: float, settle: Settle) -> Asked:
         """Ask for a ping without waiting: `settle` is called once, with the reply or the error.
 
+        What it raises goes to the loop's exception handler.
+
         Raises:
             QueueFull: too many requests wait already.
+            UsageError: no such timeout, or the supervisor was closed.
         """
-        return self._core.request(Kind.PING, "", timeout_s, settle)
+        _check_timeout(timeout_s)
+        loop = asyncio.get_running_loop()
+
+        def settled(outcome: Reply | ResilienceError, asked: Asked) -> None:
+            try:
+                settle(outcome, asked)
+            except Exception as fault:  # noqa: BLE001 - the host's own: our bookkeeping goes on
+                loop.call_exception_handler({"message": "a ping's callback raised", "exception": fault})
+
+        return self._core.request(Kind.PING, "", timeout_s, settled)
 
     async def _ask(
         self, kind: Kind, code: str, timeout_s: float, record: Record = nothing
     ) -> tuple[Reply, Asked]:
         if not isinstance(code, str):
             raise UsageError(f"code is text, not {type(code).__name__}")
-        if not (isinstance(timeout_s, int | float) and 0 < timeout_s <= MAX_TIMEOUT_S):
-            raise UsageError(
-                f"a timeout is more than 0 and at most {MAX_TIMEOUT_S:.0f} seconds, not {timeout_s!r}"
-            )
+        _check_timeout(timeout_s)
         done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def settle(outcome: Reply | ResilienceError, asked: Asked) -> None:
@@ -196,33 +207,30 @@ class Image:
         queue = self._subscribe()
         try:
             async with asyncio.timeout(timeout):
-                while self._ended or self._state not in wanted:
-                    if await queue.get() is None:
+                state = self._state
+                while self._ended or state not in wanted:
+                    change = await queue.get()
+                    if change is None:
                         self._core.check_kept()
+                    else:
+                        state = change.target
         except TimeoutError:
             names = " or ".join(states)
             raise TimeoutError(
                 f"{self.name} is {self._state} ({self.reason}), not {names}, after {timeout} s"
             ) from None
-        finally:
-            self._subscribers.discard(queue)
-        return self._state
+        return state
 
-    async def changes(self) -> AsyncGenerator[Change, None]:
-        """Every transition from now on, each after it is durable, until the supervisor is closed.
+    def changes(self) -> AsyncGenerator[Change, None]:
+        """Every transition from this call on, each after it is durable, until the supervisor is closed.
 
         A reader far behind loses the oldest.
         """
-        queue = self._subscribe()
-        try:
-            while (change := await queue.get()) is not None:
-                yield change
-        finally:
-            self._subscribers.discard(queue)
+        return _told(self._subscribe())
 
     def _subscribe(self) -> asyncio.Queue[Change | None]:
         queue: asyncio.Queue[Change | None] = asyncio.Queue(MAX_SUBSCRIBER_BACKLOG)
-        self._subscribers.add(queue)
+        self._subscribers[queue] = None
         if self._ended:
             queue.put_nowait(None)
         return queue
@@ -238,7 +246,7 @@ class Image:
         self._tell(None)
 
     def _tell(self, change: Change | None) -> None:
-        for queue in self._subscribers:
+        for queue in list(self._subscribers):
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(change)
@@ -297,6 +305,18 @@ class Image:
             Refused: there is no need to.
         """
         self._core.ask(Ask.START_FRESH)
+
+
+async def _told(queue: asyncio.Queue[Change | None]) -> AsyncGenerator[Change, None]:
+    while (change := await queue.get()) is not None:
+        yield change
+
+
+def _check_timeout(timeout_s: float) -> None:
+    if not (isinstance(timeout_s, int | float) and 0 < timeout_s <= MAX_TIMEOUT_S):
+        raise UsageError(
+            f"a timeout is more than 0 and at most {MAX_TIMEOUT_S:.0f} seconds, not {timeout_s!r}"
+        )
 
 
 def _wanted(states: tuple[State, ...]) -> set[State]:

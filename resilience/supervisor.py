@@ -42,11 +42,24 @@ def _guarded(listener: Callable[[_Told], None]) -> Callable[[_Told], None]:
     def tell(told: _Told) -> None:
         try:
             listener(told)
-        except Exception as fault:  # noqa: BLE001 - whatever the host's code raises
+        except (Exception, asyncio.CancelledError) as fault:  # noqa: BLE001 - whatever the host's code raises
             context = {"message": "a listener of resilience raised", "exception": fault}
             asyncio.get_running_loop().call_exception_handler(context)
 
     return tell
+
+
+def _directory(given: FilePath | str) -> FilePath:
+    if not isinstance(given, FilePath | str) or str(given) == "" or "\0" in str(given):
+        raise UsageError(f"a data directory is a path, not {given!r}")
+    return FilePath(given)
+
+
+def _protection(given: Protection) -> Protection:
+    try:
+        return Protection(given)
+    except ValueError:
+        raise UsageError(f"a protection is one of {', '.join(Protection)}, not {given!r}") from None
 
 
 class Supervisor:
@@ -76,7 +89,9 @@ class Supervisor:
         passphrase: str | None = None,
         host: Callable[[asyncio.AbstractEventLoop], Host] | None = None,
     ) -> None:
-        self._data_dir = FilePath(data_dir) if data_dir is not None else default_data_dir()
+        self._data_dir = _directory(data_dir) if data_dir is not None else default_data_dir()
+        if not isinstance(policy, Policy | None):
+            raise UsageError(f"a policy is a resilience.Policy, not {policy!r}")
         self._policy = policy or Policy()
         self._on_notice: Callable[[str], None] = _guarded(on_notice or (lambda _: None))
         self._make_host = host or _own_host
@@ -87,12 +102,14 @@ class Supervisor:
         self._host: Host | None = None
         self._world: SharedWorld | None = None
         self._keeper: Keeper | None = None
-        self._protection = protection
+        self._ending: asyncio.Task[None] | None = None
+        self._protection = None if protection is None else _protection(protection)
         self._passphrase = passphrase
 
     async def __aenter__(self) -> Self:
         if self._host is not None:
             raise UsageError("this supervisor is running already; make another one, or close it first")
+        self._ending = None
         self._images = {}  # those of an earlier time here have come to their end
         loop = asyncio.get_running_loop()
         host = self._host = self._make_host(loop)
@@ -171,16 +188,21 @@ class Supervisor:
         await self.close()
 
     async def close(self) -> None:
-        """Let every image go and return when journal and sessions are on disk."""
-        world, self._world = self._world, None
-        if world is None:
-            return
-        world.close()
+        """Let every image go and return when journal and sessions are on disk, whoever else closes it."""
+        if self._ending is None:
+            world, self._world = self._world, None
+            if world is None:
+                return
+            world.close()
+            self._ending = asyncio.ensure_future(self._end())
+        # Shielded: an impatient interrupt must not cut the last sync short.
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
         if self._keeper is not None:
-            await asyncio.shield(self._keeper.close())
+            await self._keeper.close()
         if self._recorder is not None:
-            # Shielded: an impatient second interrupt must not cut the last sync short.
-            await asyncio.shield(self._recorder.close())
+            await self._recorder.close()
         for image in self._images.values():
             image.end()
         if self._host is not None:
@@ -234,7 +256,7 @@ class Supervisor:
             ValueError: a passphrase is needed and empty.
             UsageError: the supervisor is not running.
         """
-        await self._running().keyholder.protect(protection, passphrase)
+        await self._running().keyholder.protect(_protection(protection), passphrase)
 
     def _running(self) -> Keeper:
         if self._keeper is None or self._world is None:
@@ -278,6 +300,8 @@ class Supervisor:
 
         What it raises goes to the loop's exception handler, and keeps nothing from anybody else.
         """
+        if not callable(listener):
+            raise UsageError(f"a listener can be called; {type(listener).__name__} cannot")
         self._listeners.append(_guarded(listener))
 
     def _published(self, change: Change) -> None:

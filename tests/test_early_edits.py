@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from desks import GENEROUS_S, desk, reached, standin, until
-from resilience import Drop, Patch, Put, SessionDocument, State, UsageError
+from resilience import Drop, Patch, Put, Refused, SessionDocument, State, UsageError
 from resilience.standin.image import Image as Standin
 from store.documents import Edit
 from vaults import MemoryVault
@@ -151,3 +151,42 @@ def test_a_generation_that_is_not_there_disables_nothing(tmp_path: Path) -> None
         asyncio.run(first(endpoint))
     with standin(endpoint, Standin(wait=lambda _: False, image_id="another")) as endpoint:
         asyncio.run(second(endpoint))
+
+
+def test_a_generation_wished_for_in_vain_is_not_read(tmp_path: Path) -> None:
+    """`restore` while the session is being read is refused: the newest comes all the same, and stays."""
+    vault = MemoryVault()
+
+    async def life(endpoint: str, code: str) -> None:
+        async with desk(tmp_path, vault=vault) as supervisor:
+            image = await reached(supervisor, endpoint)
+            image.edit(Put("workspaces", {"title": "a", "code": code}, "w0"))
+            await image.save()
+
+    async def impatient(endpoint: str) -> str:
+        async with desk(tmp_path, vault=vault) as supervisor:
+            image = await supervisor.connect(endpoint)
+            with pytest.raises(Refused):
+                image.restore(1)
+            await image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
+            return image.session.document.workspaces["w0"].code
+
+    with standin() as endpoint:
+        for code in ("old", "middle", "newest"):
+            asyncio.run(life(endpoint, code))
+        assert asyncio.run(impatient(endpoint)) == "newest"
+        assert asyncio.run(impatient(endpoint)) == "newest"
+
+
+def test_no_edits_are_no_change(tmp_path: Path) -> None:
+    """A list that turned out empty: nothing is unsaved."""
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path) as supervisor:
+            image = await reached(supervisor, endpoint)
+            image.edit()
+            with pytest.raises(TimeoutError):
+                await image.wait_for(State.MODIFIED, timeout=0.2)
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))

@@ -1,11 +1,12 @@
 """The tree of errors: by whose fault, with data, and saying what to do next (law 23)."""
 
 import inspect
+import pickle
 
 import pytest
 
 import resilience
-from resilience import errors
+from resilience import Refused, State, Trigger, errors
 from resilience.errors import (
     BadEndpoint,
     EvaluationError,
@@ -97,3 +98,17 @@ def test_a_reply_is_quoted_in_printable_characters_only() -> None:
     assert error.excerpt.isprintable()
     assert str(error).isprintable()
     assert len(error.excerpt) < 250
+
+
+@pytest.mark.parametrize(
+    "error",
+    [*(error for error, _, _ in EXAMPLES), Refused(State.FRESH, Trigger.ADOPT)],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_survives_a_pickle(error: Exception) -> None:
+    """A process pool must not lose what became of a request."""
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - made on this line
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert again.args == error.args
+    assert vars(again) == vars(error)

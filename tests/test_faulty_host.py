@@ -7,8 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from desks import standin
-from resilience import BlockingSupervisor, State, Supervisor
+import pytest
+
+from desks import standin, until
+from machines.events import Ask
+from resilience import BlockingSupervisor, State, Supervisor, UsageError
 from resilience.change import Change
 
 GENEROUS_S = 10.0
@@ -25,11 +28,14 @@ def reports() -> list[dict[str, Any]]:
     return reported
 
 
-def test_a_listener_that_raises_keeps_no_change_from_anybody_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [OwnError, asyncio.CancelledError])
+def test_a_listener_that_raises_keeps_no_change_from_anybody_else(
+    tmp_path: Path, fault: type[BaseException]
+) -> None:
     """Not from other listeners, and not from the images whose change came to disk in the same write."""
 
     def faulty(_: Change) -> None:
-        raise OwnError
+        raise fault
 
     async def main() -> None:
         heard: list[Change] = []
@@ -47,7 +53,7 @@ def test_a_listener_that_raises_keeps_no_change_from_anybody_else(tmp_path: Path
                 for image in images:
                     await image.wait_for(State.RESTORED, timeout=GENEROUS_S)
         assert len(heard) == len(reported) == 6
-        assert {type(context["exception"]) for context in reported} == {OwnError}
+        assert {type(context["exception"]) for context in reported} == {fault}
 
     asyncio.run(main())
 
@@ -79,3 +85,51 @@ def test_a_blocking_program_hears_every_change_too(tmp_path: Path) -> None:
         image = supervisor.connect(endpoint)
         image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
         assert [change.target for change in heard] == [State.CONNECTED]
+
+
+def test_a_pings_callback_that_raises_breaks_nothing(tmp_path: Path) -> None:
+    """Neither the end of the supervisor nor another image."""
+
+    def faulty(*_: object) -> None:
+        raise OwnError
+
+    async def main() -> None:
+        reported = reports()
+        with standin() as first, standin() as second:
+            async with Supervisor(tmp_path) as supervisor:
+                images = [await supervisor.connect(each) for each in (first, second)]
+                for image in images:
+                    await image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
+                images[0].submit_ping(GENEROUS_S, faulty)
+                await until(lambda: bool(reported))
+                assert not images[0].busy
+                images[0].disconnect()
+                images[0].submit_ping(GENEROUS_S, faulty)
+            assert [type(context["exception"]) for context in reported] == [OwnError] * 2
+        with pytest.raises(UsageError):
+            await images[1].ping()
+
+    asyncio.run(main())
+
+
+def test_what_is_refused_from_within_is_nobody_elses_error(tmp_path: Path) -> None:
+    """A notice that asks for what cannot be, in the middle of `connect`."""
+
+    async def main() -> None:
+        with standin() as endpoint:
+            async with Supervisor(tmp_path) as supervisor:
+                image = await supervisor.connect(endpoint)
+                await image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
+                core = image._core
+                announce, once = core._announce, iter([True])
+
+                def asking(command: Any) -> None:
+                    announce(command)
+                    if next(once, False):
+                        core.ask(Ask.ADOPT)
+
+                core._announce = asking  # type: ignore[method-assign, assignment]
+                image.disconnect()
+                assert await image.wait_for(State.RESTORED, timeout=GENEROUS_S) is State.RESTORED
+
+    asyncio.run(main())

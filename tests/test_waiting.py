@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
+import re
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import resilience.blocking
-from desks import standin
-from resilience import BadEndpoint, BlockingSupervisor, Image, State, Supervisor, UsageError
+from desks import standin, until
+from resilience import BadEndpoint, BlockingSupervisor, Image, Protection, State, Supervisor, UsageError
 
 GENEROUS_S = 10.0
 
@@ -95,6 +98,50 @@ def test_the_end_of_the_supervisor_ends_what_is_followed(tmp_path: Path) -> None
     with_image(tmp_path, trial)
 
 
+def test_what_happened_since_the_call_is_followed(tmp_path: Path) -> None:
+    """Also before anybody has read the first of it."""
+
+    async def trial(_: Supervisor, image: Image) -> None:
+        changes = image.changes()
+        image.disconnect()
+        await image.wait_for(State.RESTORED, timeout=GENEROUS_S)
+        assert (await anext(changes)).target is State.RESTORED
+
+    with_image(tmp_path, trial)
+
+
+def test_whom_nobody_reads_any_more_is_forgotten(tmp_path: Path) -> None:
+    """Read or not, finished or not."""
+
+    async def trial(_: Supervisor, image: Image) -> None:
+        for _i in range(3):
+            image.changes()
+        half = image.changes()
+        image.disconnect()
+        await anext(half)
+        del half
+        gc.collect()
+        await until(lambda: not image._subscribers)
+
+    with_image(tmp_path, trial)
+
+
+def test_a_state_that_was_told_is_not_missed(tmp_path: Path) -> None:
+    """Though the next one was told in the same moment."""
+
+    async def trial(_: Supervisor, image: Image) -> None:
+        waiting = asyncio.ensure_future(image.wait_for(State.RESTORED, timeout=GENEROUS_S))
+        await asyncio.sleep(0)
+        told = image.changes()
+        image.disconnect()
+        change = await anext(told)
+        image.publish(change)
+        image.publish(replace(change, source=State.RESTORED, target=State.CONNECTED))
+        assert await waiting is State.RESTORED
+
+    with_image(tmp_path, trial)
+
+
 def test_a_running_supervisor_is_not_entered_again(tmp_path: Path) -> None:
     """Its images would be another's; after its end it can be."""
 
@@ -139,3 +186,33 @@ def test_who_reads_nothing_of_what_is_followed_does_not_hold_up_the_end(
             image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
         supervisor.close()
         assert len(list(followed)) < 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"data_dir": 5},
+        {"data_dir": ""},
+        {"data_dir": "a\0b"},
+        {"policy": {"check_idle_s": 1}},
+        {"protection": "none"},
+        {"protection": 5},
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_is_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
+    """And the refusal shows it."""
+    with pytest.raises(UsageError, match=re.escape(repr(next(iter(wrong.values()))).strip("{}")[:4])):
+        Supervisor(**wrong)
+
+
+def test_a_protections_name_will_do(tmp_path: Path) -> None:
+    """As on the command line; nothing is left undecided in silence."""
+    name: Any = "volatile"
+
+    async def main() -> None:
+        async with Supervisor(tmp_path, protection=name) as supervisor:
+            await until(lambda: supervisor.keys.protection is not None)
+            assert supervisor.keys.protection is Protection.VOLATILE
+
+    asyncio.run(main())

@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from machines import Refused
 from machines.events import Ask, Asked
 from resilience.errors import NotDurable
 from resilience.limits import (
@@ -77,6 +78,8 @@ class Keeper(Handover):
         """
         kept = self._kept[core.key]
         revision = kept.edit(edits)
+        if not edits:
+            return revision
         if not own:
             kept.worked = revision
             if not kept.dirty:
@@ -109,13 +112,15 @@ class Keeper(Handover):
             Refused: the state forbids it.
         """
         kept = self._kept[core.key]
-        kept.generation = generation
+        before, kept.generation = kept.generation, generation
         self.keyholder.try_again()
         try:
             core.ask(Ask.RESTORE)
-        finally:
-            if not kept.answering:
-                kept.generation = None
+        except Refused:
+            kept.generation = before  # a read may be under way, and nobody wished it another
+            raise
+        if not kept.answering:
+            kept.generation = None
 
     async def close(self, timeout_s: float = CLOSE_SESSIONS_S) -> bool:
         """Save every session and let it go. False: the disk, or the keyring, did not answer in time."""
@@ -144,7 +149,8 @@ class Keeper(Handover):
         for kept in [*self._kept.values(), *self._retired]:
             kept.answering = False
             kept.cancel_timers()
-            self._saver.refuse(kept, NotDurable("the supervisor was closed"))
+            saved = max((each.saved for left, each in self._left if left is kept), default=kept.saved)
+            self._saver.refuse(kept, NotDurable("the supervisor was closed"), saved=saved)
             if kept.touched and kept.worked:
                 self._tell(kept, f"edits that were in memory only are gone: {kept.why_not_durable}")
         return in_time
@@ -189,7 +195,10 @@ class Keeper(Handover):
             jobs += [self._turns.submit(job, Turn.OPEN) for job in asking]
         for kept in self._kept.values():
             session = kept.let_go(Standing.READ_ONLY)
-            job = self._close(kept, session) if session is not None else None
+            if session is None:
+                continue
+            self._left.append((kept, session))
+            job = self._close(kept, session)
             if job is not None:
                 jobs.append(job)
         return jobs

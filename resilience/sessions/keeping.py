@@ -65,6 +65,8 @@ class Keeping(ABC):
         self._saver = Saver(loop, self._turns, self._told_trouble, self._prune, self.keyholder.look_again)
         self._kept: dict[str, Kept] = {}
         self._retired: list[Kept] = []
+        self._left: list[tuple[Kept, Session]] = []
+        """What was open when everything ended, to ask what of it is on the medium."""
         self._patience: dict[str, asyncio.TimerHandle] = {}
         self._wishes: asyncio.TimerHandle | None = None
         self._trouble: str | None = None

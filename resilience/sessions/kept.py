@@ -160,7 +160,7 @@ class Kept:
             SessionError: it may not be changed; says why.
         """
         if self.standing in (Standing.READ_ONLY, Standing.UNREADABLE) and self.refusal is not None:
-            raise self.refusal
+            raise self.refusal.with_traceback(None)  # it is one object, raised again and again
         if self.session is not None:
             return self.session.edit(*edits)
         checked = [check(each) for each in edits]
