@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from machines import Cause, Connection, Identity, Policy, Reason, Refused, State
+from machines import Cause, Connection, Identity, Policy, Reason, State
 from machines import commands as c
 from machines import events as e
 from resilience.change import Change
@@ -223,23 +223,13 @@ class ImageCore:
         if self._running:
             return
         self._running = True
-        refused: Refused | None = None
         try:
             while self._inbox or self._pump():
-                event = self._inbox.popleft()
-                try:
-                    commands = self.connection.receive(event, self._world.now())
-                except Refused as refusal:
-                    # Whoever asked from within has gone on: that is nobody's error here.
-                    refused = refusal if any(event is each for each in events) else refused
-                    continue
-                for command in commands:
+                for command in self.connection.receive(self._inbox.popleft(), self._world.now()):
                     self._carry_out(command)
         finally:
             self._running = False
         self._world.arm(self)
-        if refused is not None:
-            raise refused
 
     def link_down(self, gen: int, cause: Cause, detail: str = "") -> None:
         """A link ended by itself."""

@@ -76,11 +76,11 @@ def test_a_story_is_told_in_order_with_its_violations() -> None:
 def test_the_worst_final_recovery_is_remembered() -> None:
     """Of all runs, and only what counts against the 10 s."""
     whole = Summary()
-    for seed, (total_s, final) in enumerate(
-        [(1.0, True), (9.0, False), (2.0, True), (None, True), (0.5, True)]
-    ):
+    for seed, (total_s, final) in enumerate([(1.0, True), (9.0, False), (2.0, True), (0.5, True)]):
         whole.add(Run("x", seed, "", 1.0, recoveries=(Recovery(0, 1.0, total_s, final=final),)))
     assert (whole.worst_s, whole.worst_run) == (2.0, "x 2")
+    whole.add(Run("x", 9, "", 1.0, recoveries=(Recovery(0, 1.0, None, final=True),)))
+    assert (whole.worst_s, whole.worst_run) == (float("inf"), "x 9"), "never is longer than anything"
 
 
 def test_the_replay_command_leads_back_to_the_run() -> None:

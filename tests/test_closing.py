@@ -14,6 +14,7 @@ import pytest
 
 from desks import DeskHost, desk, reached, standin
 from resilience import BlockingSupervisor, Protection, Put, State, Supervisor, UsageError
+from resilience.blocking import BlockingImage
 from vaults import MemoryVault
 
 GENEROUS_S = 10.0
@@ -101,10 +102,10 @@ def test_a_call_during_the_end_returns(tmp_path: Path) -> None:
         ):
             image = supervisor.connect(NOBODY[0])
 
-            def call(image: object = image) -> None:
+            def call(image: BlockingImage = image) -> None:
                 with suppress(UsageError):
                     for _ in range(20):
-                        _ = image.session.document  # type: ignore[attr-defined]
+                        _ = image.session.document
 
             calls = [threads.submit(call) for _ in range(20)]
             supervisor.close()

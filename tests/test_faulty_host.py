@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from desks import standin, until
-from machines.events import Ask
 from resilience import BlockingSupervisor, State, Supervisor, UsageError
 from resilience.change import Change
 
@@ -108,28 +107,5 @@ def test_a_pings_callback_that_raises_breaks_nothing(tmp_path: Path) -> None:
             assert [type(context["exception"]) for context in reported] == [OwnError] * 2
         with pytest.raises(UsageError):
             await images[1].ping()
-
-    asyncio.run(main())
-
-
-def test_what_is_refused_from_within_is_nobody_elses_error(tmp_path: Path) -> None:
-    """A notice that asks for what cannot be, in the middle of `connect`."""
-
-    async def main() -> None:
-        with standin() as endpoint:
-            async with Supervisor(tmp_path) as supervisor:
-                image = await supervisor.connect(endpoint)
-                await image.wait_for(State.CONNECTED, timeout=GENEROUS_S)
-                core = image._core
-                announce, once = core._announce, iter([True])
-
-                def asking(command: Any) -> None:
-                    announce(command)
-                    if next(once, False):
-                        core.ask(Ask.ADOPT)
-
-                core._announce = asking  # type: ignore[method-assign, assignment]
-                image.disconnect()
-                assert await image.wait_for(State.RESTORED, timeout=GENEROUS_S) is State.RESTORED
 
     asyncio.run(main())
