@@ -524,14 +524,6 @@ def test_any_bytes_behind_a_log_do_not_change_what_it_says(tail: bytes) -> None:
     assert (read.ending is Ending.CLEAN) == (not tail)
 
 
-def test_sealing_costs_little_more_than_packing() -> None:
-    """A megabyte of text that looks like a session's: cipher, MAC and framing are lost beside zlib."""
-    text = b"".join(b'{"id":%d,"code":"Object subclass: #Thing%d"}' % (n * 7919, n) for n in range(22_000))
-    packing = min(timed(lambda: boxes.packed(text)) for _ in range(5))
-    sealing = min(timed(lambda: snapshot(text)) for _ in range(5))
-    assert sealing < packing * 1.5 + 0.005
-
-
 def timed(call: object) -> float:
     """Return how many seconds it takes."""
     assert callable(call)
