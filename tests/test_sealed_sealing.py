@@ -6,7 +6,6 @@ import contextlib
 import os
 import pickle
 import struct
-import time
 import zlib
 from itertools import permutations
 
@@ -522,14 +521,6 @@ def test_any_bytes_behind_a_log_do_not_change_what_it_says(tail: bytes) -> None:
     read = read_log(LOG + tail, EDITS, KEYS)
     assert what_it_says(read) == RECORDS
     assert (read.ending is Ending.CLEAN) == (not tail)
-
-
-def timed(call: object) -> float:
-    """Return how many seconds it takes."""
-    assert callable(call)
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
 
 
 def test_frames_are_written_as_they_are_read() -> None:
