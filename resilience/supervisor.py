@@ -110,7 +110,7 @@ class Supervisor:
         if self._host is not None:
             raise UsageError("this supervisor is running already; make another one, or close it first")
         self._ending = None
-        self._images = {}  # those of an earlier time here have come to their end
+        self._images, self._history = {}, None  # those of an earlier time here have come to their end
         loop = asyncio.get_running_loop()
         host = self._host = self._make_host(loop)
         try:
@@ -199,15 +199,17 @@ class Supervisor:
         await asyncio.shield(self._ending)
 
     async def _end(self) -> None:
-        if self._keeper is not None:
-            await self._keeper.close()
-        if self._recorder is not None:
-            await self._recorder.close()
-        for image in self._images.values():
-            image.end()
-        if self._host is not None:
-            self._host.close()
-            self._host = None
+        try:
+            if self._keeper is not None:
+                await self._keeper.close()
+            if self._recorder is not None:
+                await self._recorder.close()
+        finally:  # whatever goes wrong, nobody is left waiting
+            for image in self._images.values():
+                image.end()
+            if self._host is not None:
+                self._host.close()
+                self._host = None
 
     # -- images --------------------------------------------------------------------------
 

@@ -13,9 +13,10 @@ from machines import State
 from machines.table import LIVE
 from resilience.cli import EXIT_FAILED, EXIT_UNKNOWN, EXIT_UNREACHABLE
 from resilience.cli.lines import reason_text, write
+from resilience.cli.orphaned import TO_ADOPT, go_on_with
 from resilience.cli.passphrases import KEYS, offered
 from resilience.cli.running import run_until_done
-from resilience.cli.words import TO_ADOPT, Refused, refused
+from resilience.cli.words import Refused, refused
 from resilience.errors import (
     Expired,
     ImageError,
@@ -92,7 +93,7 @@ async def _settled(image: Image, *, adopt: bool) -> None:
     """Return when the image is connected, or when only somebody's decision would lead there."""
     state = await image.wait_for(State.CONNECTED, State.FAILED, State.ORPHANED)
     if state is State.ORPHANED and adopt:
-        image.adopt()
+        go_on_with(image)
         await image.wait_for(State.CONNECTED, State.FAILED)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -12,14 +11,14 @@ from pathlib import Path
 
 import click
 
-from machines import Refused as Misplaced
 from machines import State
 from resilience.change import Change
 from resilience.cli.lines import of_change, of_probe, write
+from resilience.cli.orphaned import TO_ADOPT, go_on_with
 from resilience.cli.passphrases import offered
 from resilience.cli.running import run_until_done
 from resilience.cli.screen import Screen, line_of
-from resilience.cli.words import TO_ADOPT, Refused, refused
+from resilience.cli.words import Refused, refused
 from resilience.errors import QueueFull, ResilienceError
 from resilience.exchange import Asked
 from resilience.image import Image
@@ -106,8 +105,7 @@ def _decide(supervisor: Supervisor, change: Change, *, adopt: bool, notice: Call
         return
     for image in supervisor.images:
         if image.name == change.image:
-            with contextlib.suppress(Misplaced):  # it has gone on meanwhile
-                image.adopt()
+            go_on_with(image)
 
 
 def _to_stderr(words: str) -> None:

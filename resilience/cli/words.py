@@ -18,8 +18,6 @@ ID_LETTERS_SHOWN = 8
 BYTES_SHOWN = 10_000
 """From here on thousands are enough, and so on."""
 
-TO_ADOPT = "With --adopt the session goes on with the image that answers there now."
-
 _KINDS: tuple[tuple[type[StoreError], str], ...] = (
     (StoreFull, Outcome.DISK_FULL),
     (StoreReadOnly, Outcome.READ_ONLY),

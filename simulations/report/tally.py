@@ -89,8 +89,7 @@ class Sample:
 
     runs: int = 0
     tried: int = 0
-    """Runs in which there was something to recover from; those that could not be played are none that can
-    be left out."""
+    """Runs in which there was something to recover from; one that could not be played counts as such."""
     recovered: int = 0
     """Those of them in which no answer came later than 10 s after the way was whole."""
     broken: int = 0

@@ -90,6 +90,7 @@ class User:
         self._tasks: dict[asyncio.Task[None], None] = {}
         """In the order they were begun, in which they end."""
         self._probing: asyncio.Task[None] | None = None
+        self._answered = False
 
     def start(self) -> None:
         """Begin to work."""
@@ -196,15 +197,13 @@ class User:
     @property
     def answered(self) -> bool:
         """Whether the last probe was answered."""
-        probing = self._probing
-        return (
-            probing is not None and probing.done() and not probing.cancelled() and probing.exception() is None
-        )
+        return self._answered
 
     def probe(self) -> None:
         """Find out when the image answers again; asked until it does."""
         if self._probing is not None:
             self._probing.cancel()
+        self._answered = False
         self._probing = self.spawn(self._probe())
 
     async def _probe(self) -> None:
@@ -217,6 +216,7 @@ class User:
                 self._failed(label, problem)
             else:
                 self._note(Kind.OUTCOME, label=label, outcome="done", result="")
+                self._answered = True
                 return
             await asyncio.sleep(PROBE_PAUSE_S)
 
