@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from machines import Cause, Command, Policy
 from machines.commands import Abort, CallOffScouts, Dial, Ping, Scout
+from machines.policy import FIRST_GAP_S
 from machines.search import Phase, Search
 
 POLICY = Policy()
@@ -170,6 +171,43 @@ def test_a_wave_of_proofs_is_no_storm() -> None:
         bench.search.path_proven(n / 1_000)
     scouts = [command for command in bench.take() if isinstance(command, Scout)]
     assert len(scouts) <= 150
+
+
+def news(bench: Bench) -> None:
+    """The network changed."""
+    bench.search.begin_anew(bench.now)
+
+
+def proof_before_a_dial(bench: Bench) -> None:
+    """Another image answered, and nothing is under way here."""
+    bench.search.dial = None
+    bench.search.path_proven(bench.now)
+
+
+def proof_during_a_dial(bench: Bench) -> None:
+    """Another image answered, while a dial is out."""
+    bench.search.start_dial(bench.now)
+    bench.search.path_proven(bench.now)
+
+
+@pytest.mark.parametrize("told", [news, proof_before_a_dial, proof_during_a_dial])
+def test_what_tells_of_a_change_resets_the_backoff(told: Callable[[Bench], None]) -> None:
+    """A minute into an outage tries are seconds apart; then it is news, and they are dense again."""
+    bench = Bench()
+    bench.search.set_next_try(bench.now)
+    bench.run(90.0)
+
+    def gaps_s() -> list[float]:
+        found = []
+        for _ in range(3):
+            bench.search.set_next_try(bench.now)
+            assert bench.search.next_try_at is not None
+            found.append(bench.search.next_try_at - bench.now)
+        return found
+
+    assert max(gaps_s()) > 0.4
+    told(bench)
+    assert max(gaps_s()) <= FIRST_GAP_S * 8, "10, 20, 40 ms; a scout has taken a step before"
 
 
 # -- patience --------------------------------------------------------------------------
