@@ -9,6 +9,7 @@ import queue
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -16,7 +17,12 @@ from typing import TypeVar
 import zmq
 
 from machines.events import Scouted
-from resilience.limits import DESCRIPTORS_PER_LINK, SPARE_DESCRIPTORS
+from resilience.limits import (
+    DESCRIPTORS_AT_ONCE,
+    DESCRIPTORS_PER_LINK,
+    LINK_SETTLES_S,
+    SPARE_DESCRIPTORS,
+)
 from resilience.link import ZmqLink
 from resilience.names import Lookups
 from resilience.network.kernel import Kernel, OwnKernel
@@ -66,7 +72,7 @@ class OwnHost:
     def open_link(
         self, gen: int, address: str, port: int, callbacks: LinkCallbacks, *, fresh_context: bool
     ) -> Link:
-        if shortage := self._descriptors.shortage(self._open_links):
+        if shortage := self._descriptors.shortage(self._open_links, self.now()):
             raise OSError(errno.EMFILE, shortage)
         context = self._contexts.take(fresh=fresh_context)
         where = f"tcp://[{address}]:{port}" if ":" in address else f"tcp://{address}:{port}"
@@ -76,8 +82,9 @@ class OwnHost:
             )
         except (zmq.ZMQError, OSError) as problem:
             self._contexts.give_back(context)
-            raise OSError(problem.errno, str(problem)) from problem
+            raise OSError(problem.errno, _in_words(problem)) from problem
         self._open_links += 1
+        self._descriptors.opened(self.now())
         return link
 
     def _closed(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
@@ -209,20 +216,38 @@ class Descriptors:
     def __init__(self) -> None:
         self._counted = 0
         self._links_then = 0
+        self._young: deque[float] = deque()
 
-    def shortage(self, links: int) -> str | None:
+    def opened(self, now: float) -> None:
+        """One more link, which will take the rest of its descriptors soon."""
+        self._young.append(now)
+
+    def shortage(self, links: int, now: float) -> str | None:
         """Why one more link must not be opened, or None."""
+        while self._young and self._young[0] <= now - LINK_SETTLES_S:
+            self._young.popleft()
         limit = _descriptor_limit()
         if limit is None:
             return None
         room = limit - DESCRIPTORS_PER_LINK - SPARE_DESCRIPTORS
         guess = self._counted + max(0, links - self._links_then) * DESCRIPTORS_PER_LINK
         if not self._counted or guess > room:  # counting 10,000 takes 10 ms: only when it may matter
-            guess = self._counted = _descriptors_in_use()
+            coming = len(self._young) * (DESCRIPTORS_PER_LINK - DESCRIPTORS_AT_ONCE)
+            guess = self._counted = _descriptors_in_use() + coming
             self._links_then = links
         if guess <= room:
             return None
-        return f"{guess} of {limit} file descriptors are in use; raise the limit (ulimit -n) for more images"
+        return f"{guess} of {limit} file descriptors are in use or will be; {RAISE_THE_LIMIT}"
+
+
+RAISE_THE_LIMIT = "raise the limit (ulimit -n) for more images"
+
+
+def _in_words(problem: OSError | zmq.ZMQError) -> str:
+    """What went wrong here, and what to do where we know it."""
+    if problem.errno in {errno.EMFILE, errno.ENFILE}:
+        return f"no file descriptors are left ({problem}); {RAISE_THE_LIMIT}"
+    return str(problem)
 
 
 def _descriptor_limit() -> int | None:

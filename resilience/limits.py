@@ -100,6 +100,12 @@ MAX_SUBSCRIBER_BACKLOG = 1_024
 DESCRIPTORS_PER_LINK = 8
 """A link takes 4 descriptors (bare pyzmq), our copy of its connection one, scouts a few."""
 
+DESCRIPTORS_AT_ONCE = 3
+"""So many are there when the link is (measured: 3 or 4 of 5); the others come within `LINK_SETTLES_S`."""
+
+LINK_SETTLES_S = 2.0
+"""A link this young may not have taken all its descriptors yet: its connection is being made."""
+
 SPARE_DESCRIPTORS = 32
 """Kept free for the host, the journal and the network monitor."""
 

@@ -22,6 +22,7 @@ from resilience.sessions.keeper import Keeper
 from resilience.sessions.keyholder import Keys
 from resilience.world import SharedWorld
 from store import History, StoreError, default_data_dir
+from store.documents import parsing  # noqa: F401 - as `shapes`: not when descriptors are short and an edit waits
 from store.keys import Protection
 
 

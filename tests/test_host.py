@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from errno import EMFILE
+from errno import EMFILE, ENFILE
 
 import pytest
 import zmq
 
-from resilience.host import Contexts, OwnHost, Writer
+from resilience.host import Contexts, Descriptors, OwnHost, Writer
+from resilience.limits import DESCRIPTORS_AT_ONCE, DESCRIPTORS_PER_LINK, LINK_SETTLES_S, SPARE_DESCRIPTORS
 from resilience.seams import LinkCallbacks
 
 NOBODY = LinkCallbacks(lambda _: None, lambda *_: None, lambda *_: None)
@@ -95,10 +96,49 @@ def test_no_link_is_opened_when_descriptors_run_out(monkeypatch: pytest.MonkeyPa
 
     async def main() -> None:
         host = OwnHost(asyncio.get_running_loop())
-        monkeypatch.setattr(host._descriptors, "shortage", lambda _: "1000 of 1024; raise the limit")
+        monkeypatch.setattr(host._descriptors, "shortage", lambda *_: "1000 of 1024; raise the limit")
         with pytest.raises(OSError, match="raise the limit") as refused:
             host.open_link(1, "127.0.0.1", 9, NOBODY, fresh_context=False)
         assert refused.value.errno == EMFILE
+        assert host._open_links == 0
+        host.close()
+
+    asyncio.run(main())
+
+
+def test_a_young_link_is_counted_with_what_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many opened at once have not connected when they are counted, and would take the last descriptor."""
+    in_use, limit = 100, 200
+    monkeypatch.setattr("resilience.host._descriptor_limit", lambda: limit)
+    monkeypatch.setattr("resilience.host._descriptors_in_use", lambda: in_use)
+    descriptors = Descriptors()
+    links = 0
+    while not descriptors.shortage(links, now=5.0):
+        descriptors.opened(now=5.0)
+        links += 1
+        in_use += DESCRIPTORS_AT_ONCE
+    settled = 100 + links * DESCRIPTORS_PER_LINK
+    assert limit - SPARE_DESCRIPTORS - DESCRIPTORS_PER_LINK < settled <= limit - SPARE_DESCRIPTORS
+    assert descriptors.shortage(links, now=5.0 + LINK_SETTLES_S - 0.01)
+    in_use = 110  # they have what they wanted, which was less
+    assert not descriptors.shortage(links, now=5.0 + LINK_SETTLES_S)
+
+
+@pytest.mark.parametrize("number", [EMFILE, ENFILE])
+def test_a_link_refused_for_want_of_descriptors_says_what_to_raise(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Whoever else in the process took them since we counted."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise zmq.ZMQError(number)
+
+    async def main() -> None:
+        host = OwnHost(asyncio.get_running_loop())
+        monkeypatch.setattr("resilience.host.ZmqLink", refuse)
+        with pytest.raises(OSError, match=r"no file descriptors are left \(.*\); raise the limit") as refused:
+            host.open_link(1, "127.0.0.1", 9, NOBODY, fresh_context=False)
+        assert refused.value.errno == number
         assert host._open_links == 0
         host.close()
 
