@@ -4,13 +4,14 @@ from machines.commands import Command
 from machines.connection import Connection
 from machines.events import Ask, Event, Identity
 from machines.machine import Refused, allows, fire
-from machines.policy import Policy
+from machines.policy import BadPolicy, Policy
 from machines.reasons import Cause, Reason
 from machines.table import TABLE, Rule, State, Trigger
 
 __all__ = [
     "TABLE",
     "Ask",
+    "BadPolicy",
     "Cause",
     "Command",
     "Connection",

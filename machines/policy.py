@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import isfinite
+from typing import Any
 
 from machines.reasons import Cause
 
@@ -11,9 +13,30 @@ HEARTBEAT_IVL_S = 0.4
 one missed beat plus a round trip is noticed within 1 s while a request is in flight (DESIGN section 6)."""
 
 
+class BadPolicy(ValueError):  # noqa: N818 - reads as what it is
+    """A patience that cannot be.
+
+    Attributes:
+        name: which of them.
+        value: what was given.
+        problem: what it has to be.
+    """
+
+    def __init__(self, name: str, value: object, problem: str) -> None:
+        super().__init__(name, value, problem)
+        self.name, self.value, self.problem = name, value, problem
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.problem}, not {self.value!r}"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How patient a connection is. The defaults meet the bars of DESIGN section 6."""
+    """How patient a connection is. The defaults meet the bars of DESIGN section 6.
+
+    Raises:
+        BadPolicy: a value with which no connection could be kept.
+    """
 
     connect_first_s: float = 1.0
     """SYN to accept, while the round trip is unknown: one kernel SYN retransmission (1 s)."""
@@ -51,6 +74,27 @@ class Policy:
     """The host may set a limit; by default the machine never stops trying."""
     gone_after_s: float = 30 * 86_400.0
     """Unreachable beyond the documents' retention of 30 days: Orphaned, kept, no longer dialled."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None or field.default is not None:
+                _must_be_above_zero(field.name, value, whole=isinstance(field.default, int))
+        # A living way carries one heartbeat an interval: judged sooner, every link would be found silent.
+        for name in ("quiet_busy_s", "quiet_idle_s", "frozen_s"):
+            if getattr(self, name) <= HEARTBEAT_IVL_S:
+                needs = f"longer than the {HEARTBEAT_IVL_S} s between two heartbeats"
+                raise BadPolicy(name, getattr(self, name), needs)
+        if self.patience_max_s < max(self.connect_first_s, self.connect_min_s, self.handshake_s):
+            needs = "at least the patience of a first try (connect_first_s, connect_min_s, handshake_s)"
+            raise BadPolicy("patience_max_s", self.patience_max_s, needs)
+
+
+def _must_be_above_zero(name: str, value: Any, *, whole: bool) -> None:
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not (number and isfinite(value) and value > 0):
+        what = "a whole number" if whole else "a finite number"
+        raise BadPolicy(name, value, f"{what} above 0")
 
 
 @dataclass(frozen=True, slots=True)

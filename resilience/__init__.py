@@ -46,7 +46,7 @@ def _check_siblings() -> None:
 
 _check_siblings()
 
-from machines import Identity, Policy, Reason, Refused, State, Trigger  # noqa: E402 - only behind the check above
+from machines import BadPolicy, Identity, Policy, Reason, Refused, State, Trigger  # noqa: E402 - only behind the check above
 from resilience.errors import (  # noqa: E402 - same
     BadEndpoint,
     EvaluationError,
@@ -146,6 +146,7 @@ __all__ = [
     "Append",
     "BadEdit",
     "BadEndpoint",
+    "BadPolicy",
     "BlockingImage",
     "BlockingSession",
     "BlockingSupervisor",
