@@ -1,8 +1,7 @@
 """One image inside the runtime: joins its machine, its requests and its path to the `World`.
 
-Synchronous and single-owner. Whatever happens is fed to the machine; the commands
-it returns are carried out here, in order; whatever that makes happen at once is
-fed in turn, never recursively.
+Synchronous and single-owner. Whatever happens is fed to the machine; the commands it returns are carried
+out here, in order; whatever that makes happen at once is fed in turn, never recursively.
 """
 
 from __future__ import annotations
@@ -169,12 +168,13 @@ class ImageCore:
         self._begin_session()
         self.feed(e.SessionAbsent())
 
-    def check_kept(self) -> None:
-        """Nobody closes what is opened after the end.
+    def check_caller(self) -> None:
+        """Raises UsageError: this is not the event loop it lives on."""
+        self._world.check_caller()
 
-        Raises:
-            UsageError: the image was let go.
-        """
+    def check_kept(self) -> None:
+        """Raises UsageError: as above, or the image was let go; nobody closes what is opened after that."""
+        self.check_caller()
         if self._let_go:
             raise UsageError("the supervisor of this image was closed; start another one")
 

@@ -229,6 +229,7 @@ class Image:
         return _told(self._subscribe())
 
     def _subscribe(self) -> asyncio.Queue[Change | None]:
+        self._core.check_caller()
         queue: asyncio.Queue[Change | None] = asyncio.Queue(MAX_SUBSCRIBER_BACKLOG)
         self._subscribers[queue] = None
         if self._ended:

@@ -42,6 +42,10 @@ class Lane(StrEnum):
 class World(Protocol):
     """Clock, links, scouts, names, network and disk, as one image sees them."""
 
+    def check_caller(self) -> None:
+        """Raises UsageError: this is not the event loop everything here runs on."""
+        ...
+
     def now(self) -> float:
         """Monotonic seconds."""
         ...

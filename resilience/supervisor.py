@@ -191,9 +191,11 @@ class Supervisor:
     async def close(self) -> None:
         """Let every image go and return when journal and sessions are on disk, whoever else closes it."""
         if self._ending is None:
-            world, self._world = self._world, None
+            world = self._world
             if world is None:
                 return
+            world.check_caller()
+            self._world = None
             world.close()
             self._ending = asyncio.ensure_future(self._end())
         # Shielded: an impatient interrupt must not cut the last sync short.
@@ -241,9 +243,9 @@ class Supervisor:
 
         Raises:
             SessionError: they stay locked (`LockedKey`, `WrongKey`, `MissingKey`).
-            UsageError: the supervisor is not running.
+            UsageError: the supervisor is not running, or on another event loop.
         """
-        await self._running().keyholder.unlock(passphrase)
+        await self._here().keyholder.unlock(passphrase)
 
     async def protect(self, protection: Protection, passphrase: str | None = None) -> None:
         """Choose how sessions are protected, or change it; what is in memory becomes durable.
@@ -257,14 +259,20 @@ class Supervisor:
             SessionError: the present keys are locked or gone.
             DiskError: the disk refused; nothing has changed.
             ValueError: a passphrase is needed and empty.
-            UsageError: the supervisor is not running.
+            UsageError: the supervisor is not running, or on another event loop.
         """
-        await self._running().keyholder.protect(_protection(protection), passphrase)
+        await self._here().keyholder.protect(_protection(protection), passphrase)
 
     def _running(self) -> Keeper:
         if self._keeper is None or self._world is None:
             raise UsageError(_NOT_RUNNING)
         return self._keeper
+
+    def _here(self) -> Keeper:
+        keeper = self._running()
+        if self._world is not None:
+            self._world.check_caller()
+        return keeper
 
     async def connect(self, endpoint: str) -> Image:
         """Add the image at `endpoint` and begin to dial it; does not wait for the network.
@@ -276,7 +284,7 @@ class Supervisor:
             UsageError: the supervisor is not running.
         """
         where = parse_endpoint(endpoint)
-        world, host, keeper = self._world, self._host, self._running()
+        world, host, keeper = self._world, self._host, self._here()
         if world is None or host is None:
             raise UsageError(_NOT_RUNNING)
         if where.key in self._images:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from machines import Cause
 from machines import events as e
 from machines.policy import CROWD
 from resilience.core import ImageCore
+from resilience.errors import UsageError
 from resilience.limits import PATH_PROVEN_GAP_S, TICKS_PER_SECOND
 from resilience.names import Names
 from resilience.network.monitor import NetworkMonitor
@@ -32,6 +35,7 @@ class SharedWorld:
     ) -> None:
         self.cores: dict[str, ImageCore] = {}
         self._loop = loop
+        self._thread = threading.get_ident()
         self._host = host
         self._recorder = recorder
         self._keeper = keeper
@@ -49,6 +53,21 @@ class SharedWorld:
         """Look at the network and begin to watch it."""
         self.monitor.start(self._loop)
         self._tick()
+
+    def check_caller(self) -> None:
+        """Futures and timers of another loop would wait for ever, those of another thread come to harm.
+
+        Raises:
+            UsageError: called from there.
+        """
+        running: asyncio.AbstractEventLoop | None = None
+        with suppress(RuntimeError):  # none is running: whoever starts ours again may ask between
+            running = asyncio.get_running_loop()
+        if threading.get_ident() != self._thread or running not in (None, self._loop):
+            raise UsageError(
+                "images belong to the event loop of their supervisor, and this is not it; "
+                "from elsewhere use resilience.BlockingSupervisor, or its loop's call_soon_threadsafe"
+            )
 
     def close(self) -> None:
         """Let go of every image and stop watching."""

@@ -32,6 +32,8 @@ HARMLESS = {
     "5 disk full": 1,
     "5 name hangs": 1,
     "5 rate 20000": 4,
+    "5 delay 0.1": 1,
+    "5 jitter 0.05": 1,
 }
 """What hurts no link, and whose law a link that is touched all the same breaks."""
 
@@ -68,7 +70,18 @@ def test_nothing_touches_a_link_in_a_calm(fault: str, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", ["5 nat forgets", "5 dock", "5 lease new", "5 drop", "5 stall 2", "5 loss 0.3", "5 rate 800"]
+    "fault",
+    [
+        "5 nat forgets",
+        "5 dock",
+        "5 lease new",
+        "5 drop",
+        "5 stall 2",
+        "5 loss 0.3",
+        "5 rate 800",
+        "5 delay 0.2",
+        "5 jitter 0.1",
+    ],
 )
 def test_what_hurts_is_no_calm(fault: str) -> None:
     """From then on much may happen."""

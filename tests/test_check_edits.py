@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulations.check import edits
+from simulations.check.edits import HINDERS_FOR_S
 from simulations.trace import Kind
 from traces import Tale
 
@@ -198,6 +199,19 @@ def test_trouble_after_the_end_excuses_nothing(trouble: str) -> None:
     told.fault(f"2.5 {trouble}", f"2.6 {ENDS[HINDERS.index(trouble)]}")
     started(told, 3.0, "")
     assert accused(told) == [(15, 3.0, 0)]
+
+
+@pytest.mark.parametrize("how", ["kill", "closed"])
+@pytest.mark.parametrize("trouble", HINDERS)
+def test_what_was_over_long_before_the_end_excuses_nothing(trouble: str, how: str) -> None:
+    """Everything looks again, also at what was typed meanwhile; unless it stood still just then."""
+    for stands_still, wrong in (("", 1), ("20 stall 2", 0)):
+        told = tale()
+        told.fault(f"1 {trouble}", f"2 {ENDS[HINDERS.index(trouble)]}", *filter(None, [stands_still]))
+        told.typed(1.5, "a")
+        ended(told, 2.0 + HINDERS_FOR_S + 0.3, how)
+        started(told, 30.0, "")
+        assert accused(told) == [(15, 30.0, 0)] * wrong
 
 
 def test_each_trouble_has_its_own_end() -> None:

@@ -38,6 +38,9 @@ PING_IDLE_S = 5.0
 WIDE = 10_000.0
 """Bytes a second from which a full segment (1,460 bytes) takes less time than any silence that counts."""
 
+GENTLE: dict[What, float] = {What.DELAY: 0.1, What.JITTER: 0.05}
+"""A way that takes so many seconds more is an ordinary one: a round trip is shorter than a heartbeat's interval."""
+
 HARMLESS_THINGS = frozenset({"busy", "~slow", "~name"})
 HARMLESS = frozenset(
     {
@@ -99,12 +102,7 @@ class Calm:
 
 def narrow(story: Story, image: int, since: float, until: float) -> bool:
     """Whether at some moment between so few bytes a second got through that silence meant nothing."""
-    begun: float | None = None
-    for t, step in story.faults_of(image, What.RATE):
-        if begun is not None and begun <= until and t > since:
-            return True
-        begun = t if 0 < step.value < WIDE else None
-    return begun is not None and begun <= until
+    return _rough(story, image, What.RATE, since, until)
 
 
 def calms(story: Story, image: int) -> tuple[Calm, ...]:
@@ -191,7 +189,7 @@ def _disturbances(story: Story, image: int) -> Iterator[tuple[float, float, floa
             yield spell.since, spell.until, quiet_s
     hidden = [(t, t + step.value + NOTICED_LATE_S) for t, step in story.faults_of(image, What.HINTS_LOST)]
     for t, step in story.faults_of(image):
-        if step.what not in HARMLESS and not _leaves_it_wide(step):
+        if step.what not in HARMLESS and not _leaves_it_whole(step):
             late = [until for since, until in hidden if since <= t < until and step.what in OF_THE_INTERFACES]
             yield t, max([t, *late]), QUIET_S
     for entry in story.of(Kind.ACTION, image=image):
@@ -207,13 +205,29 @@ def _lifeless(lives: tuple[Life, ...], end: float) -> Iterator[tuple[float, floa
     yield min(before, end), float("inf"), 0.0
 
 
-def _leaves_it_wide(step: Step) -> bool:
-    return step.what is What.RATE and (step.value == 0 or step.value >= WIDE)
+def _leaves_it_whole(step: Step) -> bool:
+    if step.what is What.RATE:
+        return step.value == 0 or step.value >= WIDE
+    return step.what in GENTLE and step.value <= GENTLE[step.what]
 
 
 def _hurting(story: Story, image: int, spell: Spell) -> Things:
-    wide = "~rate" in spell.things and not narrow(story, image, spell.since, spell.until)
-    return spell.things - HARMLESS_THINGS - ({"~rate"} if wide else set())
+    whole = {
+        thing
+        for thing, what in (("~rate", What.RATE), ("~delay", What.DELAY), ("~jitter", What.JITTER))
+        if thing in spell.things and not _rough(story, image, what, spell.since, spell.until)
+    }
+    return spell.things - HARMLESS_THINGS - whole
+
+
+def _rough(story: Story, image: int, what: What, since: float, until: float) -> bool:
+    """Whether at some moment between the way was so bad that silence meant nothing."""
+    begun: float | None = None
+    for t, step in story.faults_of(image, what):
+        if begun is not None and begun <= until and t > since:
+            return True
+        begun = None if _leaves_it_whole(step) else t
+    return begun is not None and begun <= until
 
 
 def _connected_from(story: Story, image: int, settled: float, until: float) -> float | None:

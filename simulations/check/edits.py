@@ -21,6 +21,10 @@ WRITTEN_WITHIN_S = 0.25
 TOLD_WITHIN_S = 0.25
 """From an edit to the state that says so: the transition waits for its own sync."""
 
+HINDERS_FOR_S = 20.0
+"""So long after the disk or the keyring works again everything is written: the keyring is looked at every
+10 s, a session that could not be opened every 5 s, a write that failed every 2 s (resilience.limits)."""
+
 CONNECTED = "Connected"
 _CAN_HINDER = frozenset({What.DISK_FAILS, What.DISK_FULL, What.DISK_SLOW, What.KEYRING_LOCKS})
 _ENDS: dict[What, set[What]] = {
@@ -73,17 +77,26 @@ def _answered(entry: Entry) -> Iterator[Violation]:
 def _must(story: Story, known: _Work, entry: Entry) -> int:
     how, least = str(entry.data["what"]), max(known.must, known.saved)
     life = next((life for life in reversed(story.lives) if life.until <= entry.t), None)
-    if life is None or how not in ("kill", "closed") or _hindered(story, life.since, entry.t):
+    if life is None or how not in ("kill", "closed"):
         return least
     old_at = entry.t - (WRITTEN_WITHIN_S if how == "kill" else 0.0)
+    if _hindered(story, life.since, old_at - HINDERS_FOR_S, entry.t):
+        return least
     # Whoever stands still writes nothing: in the 250 ms before a kill, or when asked to end.
     if story.stopped(min(old_at, life.until), entry.t):
         return least
     return max(least, bisect_right(known.times, old_at))
 
 
-def _hindered(story: Story, since: float, until: float) -> bool:
-    """Whether the disk or the keyring may have kept us from writing, in the life between."""
+def _hindered(story: Story, life_since: float, since: float, until: float) -> bool:
+    """Whether trouble may have kept this life from writing: what was over before `since` has not."""
+    if since <= life_since or story.stopped(since, until):  # who stands still does not look again, either
+        since = life_since
+    return _in_trouble(story, since, until)
+
+
+def _in_trouble(story: Story, since: float, until: float) -> bool:
+    """Whether the disk or the keyring was ill at some moment between."""
     ill: set[What] = set()
     for at, step in story.faults:
         if at > until:
