@@ -39,7 +39,7 @@ WIDE = 10_000.0
 """Bytes a second from which a full segment (1,460 bytes) takes less time than any silence that counts."""
 
 GENTLE: dict[What, float] = {What.DELAY: 0.1, What.JITTER: 0.05}
-"""A way that takes so many seconds more is an ordinary one: a round trip is less than a heartbeat's interval."""
+"""A way that takes so many seconds more is ordinary: its round trip is less than a heartbeat's interval."""
 
 HARMLESS_THINGS = frozenset({"busy", "~slow", "~name"})
 HARMLESS = frozenset(
