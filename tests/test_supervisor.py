@@ -105,9 +105,8 @@ def test_adding_an_image_does_not_wait_for_the_network(tmp_path: Path) -> None:
     async def main() -> None:
         endpoint = free_endpoint()
         async with Supervisor(tmp_path) as supervisor:
-            begun = time.monotonic()
-            image = await supervisor.connect(endpoint)
-            assert time.monotonic() - begun < 1.0
+            image = await asyncio.wait_for(supervisor.connect(endpoint), GENEROUS_S)
+            assert image.state is State.FRESH
             assert await supervisor.connect(endpoint.removeprefix("tcp://")) is image
             assert supervisor.images == (image,)
             with standin(endpoint):
@@ -538,7 +537,7 @@ def test_the_trouble_of_one_image_does_not_touch_another(tmp_path: Path) -> None
                     relay.set(RESET if number % 20 < 10 else PASS)
                     slowest = max(slowest, await image.ping(timeout=GENEROUS_S))
                     await asyncio.sleep(0.01)
-                assert slowest < 1.0
+                assert slowest < GENEROUS_S / 2
                 assert {change.image for change in changes} >= {others[0].name}
                 assert image.name not in {change.image for change in changes}
 
