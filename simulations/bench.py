@@ -36,6 +36,7 @@ from simulations.field.report import (
 )
 from simulations.field.runner import CancelledRaceError, Outcome, Race, run
 from simulations.field.seat import CLIENTS, SeatError
+from simulations.outputs import writable
 from simulations.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
@@ -102,9 +103,7 @@ def bench(
     """Race against other clients under real faults, then weigh imports and the journal."""
     chosen = [SCENARIOS[key] for key in _chosen(only, SCENARIOS, "--only")]
     names = _chosen(clients, CLIENTS, "--clients")
-    for file in (json_file, markdown_file, plot_file):
-        if file and not file.resolve().parent.is_dir():
-            raise typer.BadParameter(f"there is no directory {file.resolve().parent} to write {file.name} to")
+    writable(json_file, markdown_file, plot_file)
     if plot_file and skip_network:
         raise typer.BadParameter("--plot draws the race, which --skip-network leaves out")
     if plot_file and find_spec("matplotlib") is None:

@@ -112,7 +112,7 @@ def invoke(*arguments: str) -> tuple[int, str]:
         (["replay"], "name a scenario and a seed"),
         (["replay", "swarm", "1", "--regression", "1"], "name a scenario and a seed"),
         (["replay", "comuter", "1"], "there is no scenario"),
-        (["replay", "lift", "3", "--trace", "nowhere/at/all.jsonl"], "there is no directory"),
+        (["replay", "lift", "3", "--trace", "/dev/null/all.jsonl"], "there is no directory"),
         (["replay", "lift", "3", "--trace", "."], "is a directory"),
         (["replay", "--regression", "9999"], "regressions"),
         (["shrink", "swarm", "1", "--steps", "/nonexistent"], "No such file"),

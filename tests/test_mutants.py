@@ -441,6 +441,7 @@ def test_a_file_that_cannot_be_written_is_told_before_the_hunt(
     invoke: Callable[..., Any], tmp_path: Path
 ) -> None:
     """Nobody waits for a hunt to learn that a directory is missing."""
+    (tmp_path / "no").touch()
     result = invoke("--markdown", str(tmp_path / "no" / "out.md"))
     assert result.exit_code == 2
     assert "there is no directory" in result.output

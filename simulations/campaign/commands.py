@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from simulations.outputs import writable
+
 if TYPE_CHECKING:
     from simulations.campaign.single import Chosen
 
@@ -99,16 +101,3 @@ def chosen(scenario: str, seed: int, regression: int | None, steps: Path | None)
         return single.chosen(scenario, seed, regression, steps)
     except (LookupError, ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def writable(*files: Path | None) -> None:
-    """See that files can be written, before the work that fills them; None is not asked for.
-
-    Raises:
-        BadParameter: one of them cannot.
-    """
-    for file in filter(None, files):
-        if not file.resolve().parent.is_dir():
-            raise typer.BadParameter(f"there is no directory {file.resolve().parent} to write {file.name} to")
-        if file.is_dir():
-            raise typer.BadParameter(f"{file} is a directory: name a file in it")

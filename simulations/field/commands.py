@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from simulations.outputs import writable
+
 TOGETHER = 2 * (os.cpu_count() or 1)  # a lab mostly waits; more of them would wait for each other
 
 
@@ -37,8 +39,7 @@ def field(
     for name in names:
         if why := tour.obstacle(LIBRARY[name]):
             raise typer.BadParameter(f"{name} cannot be played on real interfaces: {why}")
-    if out and not out.resolve().parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {out.resolve().parent} to write {out.name} to")
+    writable(out)
     chosen = [LIBRARY[name] for name in names] or [
         story for story in LIBRARY.values() if tour.goes_along(story)
     ]

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from simulations.outputs import writable
+
 UNPROVEN, INTERRUPTED = 1, 130
 
 
@@ -37,9 +39,7 @@ def mutants(
 
     chosen = [mutant for mutant in MUTANTS if not only or mutant.name in only]
     _check_names(only or (), [mutant.name for mutant in MUTANTS])
-    for file in (json_file, markdown_file):
-        if file and not file.resolve().parent.is_dir():
-            raise typer.BadParameter(f"there is no directory {file.resolve().parent} to write {file.name} to")
+    writable(json_file, markdown_file)
     errors = Console(stderr=True)
     hunting = Hunt()
     if misfits := unfitting(chosen, hunting.root):

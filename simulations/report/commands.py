@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from simulations.campaign.commands import OUT, SCENARIOS, SEED, Name, Regression, Seed, chosen, writable
+from simulations.campaign.commands import OUT, SCENARIOS, SEED, Name, Regression, Seed, chosen
+from simulations.outputs import writable
 from simulations.report.verdict import ENOUGH_RUNS
 
 if TYPE_CHECKING:
