@@ -216,8 +216,9 @@ class Image:
                         state = change.target
         except TimeoutError:
             names = " or ".join(states)
+            why = f"{self.reason}: {self.detail}" if self.detail else self.reason
             raise TimeoutError(
-                f"{self.name} is {self._state} ({self.reason}), not {names}, after {timeout} s"
+                f"{self.name} is {self._state} ({why}), not {names}, after {timeout} s"
             ) from None
         return state
 
@@ -255,7 +256,11 @@ class Image:
     # -- deciding ------------------------------------------------------------------------
 
     def retry(self) -> None:
-        """Try again now, whatever the schedule says; also the first way out of Failed and Orphaned."""
+        """Try again now, whatever the schedule says; also the first way out of Failed and Orphaned.
+
+        Raises:
+            Refused: there is nothing to try again: it is connected.
+        """
         self._core.ask(Ask.RETRY)
 
     def disconnect(self) -> None:

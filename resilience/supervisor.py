@@ -63,6 +63,12 @@ def _protection(given: Protection) -> Protection:
         raise UsageError(f"a protection is one of {', '.join(Protection)}, not {given!r}") from None
 
 
+def _phrase(given: str | None) -> str | None:
+    if not isinstance(given, str | None):
+        raise UsageError(f"a passphrase is a text, not {type(given).__name__}")  # itself it is never shown
+    return given
+
+
 class Supervisor:
     """Keeps the connections of any number of images; an async context manager.
 
@@ -94,6 +100,8 @@ class Supervisor:
         if not isinstance(policy, Policy | None):
             raise UsageError(f"a policy is a resilience.Policy, not {policy!r}")
         self._policy = policy or Policy()
+        if on_notice is not None and not callable(on_notice):
+            raise UsageError(f"on_notice can be called; {type(on_notice).__name__} cannot")
         self._on_notice: Callable[[str], None] = _guarded(on_notice or (lambda _: None))
         self._make_host = host or _own_host
         self._images: dict[str, Image] = {}
@@ -105,7 +113,7 @@ class Supervisor:
         self._keeper: Keeper | None = None
         self._ending: asyncio.Task[None] | None = None
         self._protection = None if protection is None else _protection(protection)
-        self._passphrase = passphrase
+        self._passphrase = _phrase(passphrase)
 
     async def __aenter__(self) -> Self:
         if self._host is not None:
@@ -243,9 +251,9 @@ class Supervisor:
 
         Raises:
             SessionError: they stay locked (`LockedKey`, `WrongKey`, `MissingKey`).
-            UsageError: the supervisor is not running, or on another event loop.
+            UsageError: no such passphrase; the supervisor is not running, or on another event loop.
         """
-        await self._here().keyholder.unlock(passphrase)
+        await self._here().keyholder.unlock(_phrase(passphrase))
 
     async def protect(self, protection: Protection, passphrase: str | None = None) -> None:
         """Choose how sessions are protected, or change it; what is in memory becomes durable.
@@ -259,9 +267,9 @@ class Supervisor:
             SessionError: the present keys are locked or gone.
             DiskError: the disk refused; nothing has changed.
             ValueError: a passphrase is needed and empty.
-            UsageError: the supervisor is not running, or on another event loop.
+            UsageError: no such protection or passphrase; the supervisor is not running, or elsewhere.
         """
-        await self._here().keyholder.protect(_protection(protection), passphrase)
+        await self._here().keyholder.protect(_protection(protection), _phrase(passphrase))
 
     def _running(self) -> Keeper:
         if self._keeper is None or self._world is None:

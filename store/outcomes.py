@@ -82,6 +82,18 @@ class Corrupt(SessionError):  # noqa: N818 -- outcomes are conditions the user s
     outcome = Outcome.CORRUPT
 
 
+class FilesGone(Corrupt):
+    """It was saved, and no file of it is there."""
+
+    @property
+    def advice(self) -> str:
+        """One sentence saying what to do next."""
+        return (
+            "Put its files back (from the quarantine or a backup), import an export of it, or begin a new "
+            "one: `Image.start_fresh()`, or `--start-fresh` with `resilience eval` and `watch`."
+        )
+
+
 class RolledBack(SessionError):  # noqa: N818 -- as above
     """Whole and true, but older than what was acknowledged."""
 

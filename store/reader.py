@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # What can be wrong with one file while the rest of the disk and this process are well. Anything else
 # (no descriptors left, say) is raised: it must not make a full journal look like an empty one.
 ONE_FILE_ERRORS = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.EINVAL, errno.EISDIR, errno.ELOOP})
+CLOSED_TO_US = frozenset({errno.EACCES, errno.EPERM})
+"""Of these: whoever owns the file can open it to us, and nothing is wrong with its bytes."""
 
 
 @dataclass(slots=True)

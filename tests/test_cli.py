@@ -445,10 +445,17 @@ def test_an_interrupted_watch_has_saved_all_it_printed(
         }
 
 
-def test_an_interrupted_eval_leaves_with_130(endpoint: str, tmp_path: Path) -> None:
-    """While the image works on it; no result, no traceback."""
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)], ids=["INT", "TERM"]
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_interrupted_eval_says_what_may_have_become_of_it(
+    endpoint: str, tmp_path: Path, number: int, code: int, *, as_json: bool
+) -> None:
+    """While the image works on it; no result, no traceback, and no silence either."""
+    json_option = ["--json"] if as_json else []
     with subprocess.Popen(
-        command("eval", endpoint, "(Delay forSeconds: 3) wait", "--data-dir", tmp_path),
+        command("eval", endpoint, "(Delay forSeconds: 3) wait", "--data-dir", tmp_path, *json_option),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -459,11 +466,55 @@ def test_an_interrupted_eval_leaves_with_130(endpoint: str, tmp_path: Path) -> N
             assert time.monotonic() < deadline
             time.sleep(0.01)
         time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=GENEROUS_S)
-    assert process.returncode == INTERRUPTED
-    assert not out
+    assert process.returncode == code
+    words = "interrupted: the image may have evaluated it, or may still"
+    if as_json:
+        told = {"event": "eval", "outcome": "unknown", "exit": code, "error": words}
+        assert json.loads(one_line(out)) == told
+    else:
+        assert not out
+        assert words in err
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("arguments", [["eval", "3 + 4"], ["eval", "3 + 4", "--json"], ["watch", "--json"]])
+def test_an_output_that_takes_nothing_is_said_in_a_line(
+    endpoint: str, tmp_path: Path, arguments: list[str]
+) -> None:
+    """A full disk behind a redirection; whoever reads the exit code learns of it, too."""
+    name, *more = arguments
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(name, endpoint, *more, "--data-dir", tmp_path),
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=GENEROUS_S,
+            check=False,
+        )
+    assert done.returncode == FAILED
+    assert done.stderr.splitlines()[-1] == "Error: the output cannot be written: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["eval", "3 + 4", "--timeout", "nan"],
+        ["eval", "3 + 4", "--connect-timeout", "nan"],
+        ["watch", "--for", "nan"],
+    ],
+)
+def test_no_number_is_no_number_of_seconds(tmp_path: Path, arguments: list[str]) -> None:
+    """Every comparison with it is false, those of a range included."""
+    name, *more = arguments
+    done = run(name, "tcp://127.0.0.1:9", *more, "--data-dir", tmp_path)
+    assert done.returncode == USAGE
+    assert "nan is no number of seconds" in done.stderr
 
 
 # -- sessions ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from commanding import DONE, resilience
 from desks import standin
+from resilience.standin.image import Image as Standin
 
 UNREACHABLE = 3
 ADOPT = "--adopt"
@@ -62,6 +63,40 @@ def test_adopt_is_for_orphaned_only(tmp_path: Path, endpoint: str) -> None:
     done = resilience("eval", endpoint, "3 + 4", ADOPT, "--connect-timeout", "0.5", data_dir=tmp_path)
     assert done.code == UNREACHABLE
     assert "was not reached within 0.5 s" in done.err
+
+
+FRESH = "--start-fresh"
+
+
+def test_a_session_whose_files_are_gone_is_begun_anew_when_somebody_says_so(
+    tmp_path: Path, endpoint: str
+) -> None:
+    """Without that nothing is evaluated, and every way out is named; nothing on the disk is touched."""
+    state = tmp_path / "image.json"
+    data_dir = tmp_path / "data"
+    assert resilience("keys", "protect", "insecure", "--yes-insecure", data_dir=data_dir).code == DONE
+    with standin(endpoint, Standin(state=state, wait=lambda _seconds: False)):
+        for _ in range(2):  # the journal knows what was saved when the next transition is
+            assert resilience("eval", endpoint, "3 + 4", data_dir=data_dir).out == "7\n"
+        for path in (data_dir / "sessions").iterdir():
+            path.unlink()
+        done = resilience("eval", endpoint, "3 + 4", data_dir=data_dir)
+        assert (done.code, done.out) == (UNREACHABLE, "")
+        assert "no file is there" in done.err
+        assert "Put its files back" in done.err
+        assert FRESH in done.err
+        assert resilience("eval", endpoint, "3 + 4", FRESH, data_dir=data_dir).out == "7\n"
+        assert resilience("eval", endpoint, "3 + 5", data_dir=data_dir).out == "8\n"
+
+
+def test_start_fresh_leaves_the_old_session_in_the_archive(orphaned: Path, endpoint: str) -> None:
+    """Another image answers: the new session is its own, and the old one is kept."""
+    with standin(endpoint):
+        assert resilience("eval", endpoint, "3 + 4", FRESH, data_dir=orphaned).out == "7\n"
+        assert resilience("eval", endpoint, "3 + 5", data_dir=orphaned).out == "8\n"
+    assert states(orphaned).count("Orphaned") == 1
+    lines = resilience("sessions", "history", "--json", data_dir=orphaned).lines
+    assert len({line["session"] for line in lines}) == 2
 
 
 def watched(endpoint: str, data_dir: Path, *more: str) -> tuple[list[str], str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 from pathlib import Path
 
@@ -158,6 +159,52 @@ def test_without_a_keyring_the_user_is_asked_once_and_may_choose(tmp_path: Path)
         asyncio.run(main(one, other))
 
 
+@pytest.mark.parametrize(
+    ("protection", "passphrase", "why"),
+    [
+        (Protection.PASSPHRASE, None, "the protection passphrase cannot be set up: .*passphrase"),
+        (Protection.PASSPHRASE, "", "the protection passphrase cannot be set up: .*passphrase"),
+        (Protection.KEYRING, None, "the protection keyring cannot be set up: .*there is no keyring"),
+    ],
+)
+def test_a_protection_that_cannot_be_set_up_says_why(
+    tmp_path: Path, protection: Protection, passphrase: str | None, why: str
+) -> None:
+    """It was chosen, so nobody is told that it was not."""
+    vault = MemoryVault()
+    vault.refuses = "there is no keyring on this machine"
+
+    async def main(endpoint: str) -> None:
+        async with desk(tmp_path, vault=vault, protection=protection, passphrase=passphrase) as supervisor:
+            image = await reached(supervisor, endpoint)
+            image.edit(workspace("in memory"))
+            with pytest.raises(NotDurable, match=why):
+                await image.save()
+            assert re.search(why, image.session.why_not_durable or "")
+
+    with standin() as endpoint:
+        asyncio.run(main(endpoint))
+
+
+def test_what_is_no_passphrase_is_refused_at_once_and_not_shown(tmp_path: Path) -> None:
+    """By its kind; also nobody who can hear notices is made of a number."""
+    for wrong in (5, b"horse", ["horse"]):
+        with pytest.raises(UsageError, match="a passphrase is a text, not") as refused:
+            Supervisor(tmp_path, passphrase=wrong)  # type: ignore[arg-type]  # what is tested
+        assert "horse" not in str(refused.value)
+
+    async def main() -> None:
+        async with desk(tmp_path) as supervisor:
+            with pytest.raises(UsageError, match="a passphrase is a text, not int"):
+                await supervisor.unlock(5)  # type: ignore[arg-type]  # what is tested
+            with pytest.raises(UsageError, match="a passphrase is a text, not bytes"):
+                await supervisor.protect(Protection.PASSPHRASE, b"horse")  # type: ignore[arg-type]  # as above
+
+    asyncio.run(main())
+    with pytest.raises(UsageError, match="on_notice can be called; int cannot"):
+        Supervisor(tmp_path, on_notice=3)  # type: ignore[arg-type]  # what is tested
+
+
 def test_a_keyring_that_is_locked_at_the_first_edit_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +349,8 @@ def test_a_wrong_key_fails_with_the_way_out_and_the_right_one_heals(tmp_path: Pa
             await image.wait_for(State.FAILED, timeout=GENEROUS_S)
             assert image.reason is Reason.UNREADABLE
             assert image.detail.startswith("wrong key: Give the right passphrase")
+            with pytest.raises(TimeoutError, match=r"is Failed \(.*: wrong key: Give the right passphrase"):
+                await image.wait_for(State.CONNECTED, timeout=0.01)
             assert image.session.read_only
             with pytest.raises(WrongKey):
                 image.edit(workspace("nowhere"))

@@ -22,9 +22,7 @@ def test_missing_directories_are_made(tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     """With the reason of the system."""
     (tmp_path / "file").touch()
-    with pytest.raises(
-        typer.BadParameter, match=r"no directory .*file to write race.md to.*: File ex"
-    ):
+    with pytest.raises(typer.BadParameter, match=r"no directory .*file to write race.md to.*: File ex"):
         writable(tmp_path / "file" / "race.md")
     with pytest.raises(typer.BadParameter, match="is a directory: name a file in it"):
         writable(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from errno import EACCES, EPERM
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from commanding import files, flip, snapshots, work
 from journals import Logging
 from shelves import OTHER, SID, begun, code, evaluated, shelf, typed
+from store.disk import RealDisk
 from store.documents import dump, new_document
+from store.errors import StoreUnreadable
 from store.keys import Keychain
 from store.outcomes import Busy, Outcome
 from store.sealed import FileIdentity, Kind, seal_snapshot
@@ -165,6 +168,35 @@ def test_an_older_state_is_only_accepted_when_asked(sessions: Sessions) -> None:
     assert repair(sessions, SID, acknowledged=50, accept_rollback=True).repaired
     assert repair(sessions, SID, acknowledged=50).sound
     sessions.open(SID, acknowledged=50).close()
+
+
+@pytest.mark.parametrize("closed", ["-00000003.session", "-00000003.edits", "-00000001.session", SID])
+@pytest.mark.parametrize("number", [EACCES, EPERM])
+def test_what_this_user_may_not_read_is_not_damaged(sessions: Sessions, closed: str, number: int) -> None:
+    """Nobody knows what stands there. It is named as such, nothing is moved, and no older state is taken."""
+
+    class Closed(RealDisk):
+        shut = True
+
+        def read(self, path: Path, limit: int) -> bytes:
+            if self.shut and closed in path.name:
+                raise PermissionError(number, "closed to us", str(path))
+            return super().read(path, limit)
+
+    disk = Closed()
+    shut = shelf(sessions.places.data_dir, disk)
+    before = files(sessions.places.data_dir)
+    for report in (verify(shut, SID, acknowledged=5), repair(shut, SID, acknowledged=5)):
+        assert isinstance(report.problem, StoreUnreadable)
+        assert report.problem.errno == number
+        assert "give it this user as owner" in str(report.problem)
+        assert (report.sound, report.repaired, report.findings) == (False, False, ())
+    if closed != "-00000001.session":  # which no opening needs
+        with pytest.raises(StoreUnreadable):
+            shut.open(SID)
+    assert files(sessions.places.data_dir) == before
+    disk.shut = False
+    assert repair(shut, SID, acknowledged=5).sound
 
 
 def test_what_a_key_would_open_is_not_damaged(sessions: Sessions, tmp_path: Path) -> None:

@@ -21,11 +21,14 @@ from resilience.cli.options import (
     EXIT_UNKNOWN,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
+    Seconds,
+    Unwritable,
     adopt_option,
     common,
     data_dir_option,
     offered_passphrase_option,
     passphrase_option,
+    start_fresh_option,
 )
 from resilience.cli.session_commands import sessions as session_group
 from resilience.errors import BadEndpoint, UsageError
@@ -71,10 +74,9 @@ def app() -> None:
     help="Also try a ping every MS milliseconds.",
     metavar="MS",
 )
-@click.option(
-    "--for", "for_s", type=click.FloatRange(0, min_open=True), help="End after S seconds.", metavar="S"
-)
+@click.option("--for", "for_s", type=Seconds(0, min_open=True), help="End after S seconds.", metavar="S")
 @adopt_option
+@start_fresh_option
 @offered_passphrase_option("Without it sessions are neither read nor kept.")
 @common
 def watch(
@@ -85,10 +87,12 @@ def watch(
     data_dir: Path | None,
     *,
     adopt: bool,
+    start_fresh: bool,
     as_json: bool,
 ) -> None:
     """Keep the connections to ENDPOINT... and show them live."""
     from resilience.cli.watch import run  # noqa: PLC0415 - imported when used
+    from resilience.cli.ways_out import WaysOut  # noqa: PLC0415 - same
 
     sys.exit(
         run(
@@ -97,7 +101,7 @@ def watch(
             for_s=for_s,
             data_dir=data_dir,
             passphrase_file=passphrase_file,
-            adopt=adopt,
+            ways=WaysOut(adopt=adopt, start_fresh=start_fresh),
             as_json=as_json,
         )
     )
@@ -109,7 +113,7 @@ def watch(
 @click.option(
     "--connect-timeout",
     "connect_s",
-    type=click.FloatRange(0, 3600, min_open=True),
+    type=Seconds(0, 3600, min_open=True),
     default=5.0,
     show_default=True,
     help="Seconds to reach the image.",
@@ -118,7 +122,7 @@ def watch(
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(0, 3600, min_open=True),
+    type=Seconds(0, 3600, min_open=True),
     default=60.0,
     show_default=True,
     help="Seconds for its answer.",
@@ -126,6 +130,7 @@ def watch(
 )
 @click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
 @adopt_option
+@start_fresh_option
 @offered_passphrase_option("Without it the evaluation is not kept in the session.")
 @data_dir_option
 def evaluate(
@@ -137,10 +142,12 @@ def evaluate(
     passphrase_file: Path | None,
     data_dir: Path | None,
     adopt: bool,
+    start_fresh: bool,
     as_json: bool,
 ) -> None:
     """Evaluate CODE in the image at ENDPOINT, at most once, and print the result."""
     from resilience.cli.evaluate import run  # noqa: PLC0415 - imported when used
+    from resilience.cli.ways_out import WaysOut  # noqa: PLC0415 - same
 
     sys.exit(
         run(
@@ -150,7 +157,7 @@ def evaluate(
             timeout_s=timeout_s,
             data_dir=data_dir,
             passphrase_file=passphrase_file,
-            adopt=adopt,
+            ways=WaysOut(adopt=adopt, start_fresh=start_fresh),
             as_json=as_json,
         )
     )
@@ -195,6 +202,10 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(EXIT_INTERRUPTED)
+    except Unwritable as problem:
+        click.echo(f"Error: {problem}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as below
+        sys.exit(EXIT_FAILED)
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

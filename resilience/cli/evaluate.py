@@ -12,10 +12,10 @@ import click
 from machines import State
 from machines.table import LIVE
 from resilience.cli import EXIT_FAILED, EXIT_UNKNOWN, EXIT_UNREACHABLE
-from resilience.cli.lines import reason_text, write
-from resilience.cli.orphaned import TO_ADOPT, go_on_with
+from resilience.cli.lines import put, reason_text, write
 from resilience.cli.passphrases import KEYS, offered
-from resilience.cli.running import run_until_done
+from resilience.cli.running import exit_of, run_until_done
+from resilience.cli.ways_out import WaysOut, to_go_on
 from resilience.cli.words import Refused, refused
 from resilience.errors import (
     Expired,
@@ -34,6 +34,8 @@ KEPT_WITHIN_S = 3.0
 """A passphrase takes half a second to become a key, a keyring that nobody opens for ever; who asked for one
 evaluation has its answer by then."""
 
+_INTERRUPTED = "interrupted: the image may have evaluated it, or may still"
+
 
 def run(
     endpoint: str,
@@ -43,7 +45,7 @@ def run(
     timeout_s: float,
     data_dir: Path | None,
     passphrase_file: Path | None,
-    adopt: bool,
+    ways: WaysOut,
     as_json: bool,
 ) -> int:
     """Evaluate and print; returns the exit code."""
@@ -53,7 +55,7 @@ def run(
         return refused(problem, as_json=as_json)
     supervisor = Supervisor(data_dir, passphrase=passphrase, on_notice=_to_stderr)
     return run_until_done(
-        _evaluate(supervisor, endpoint, code, connect_s, timeout_s, adopt=adopt, as_json=as_json)
+        _evaluate(supervisor, endpoint, code, connect_s, timeout_s, ways=ways, as_json=as_json)
     )
 
 
@@ -64,19 +66,22 @@ async def _evaluate(
     connect_s: float,
     timeout_s: float,
     *,
-    adopt: bool,
+    ways: WaysOut,
     as_json: bool,
 ) -> int:
     async with supervisor:
         image = await supervisor.connect(endpoint)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(connect_s):
-                await _settled(image, adopt=adopt)
+                await _settled(image, ways)
         if image.state not in LIVE:
             words = _why_not(image, connect_s)
             return _tell(None, words, "unreachable", EXIT_UNREACHABLE, as_json=as_json)
         try:
             reply = await image.evaluate(code, timeout=timeout_s)
+        except asyncio.CancelledError as interrupt:
+            _tell(None, _INTERRUPTED, "unknown", exit_of(interrupt), as_json=as_json)
+            raise
         except OutcomeUnknown as unknown:
             exit_code = _tell(None, str(unknown), "unknown", EXIT_UNKNOWN, as_json=as_json)
         except Expired as expired:
@@ -89,20 +94,19 @@ async def _evaluate(
         return exit_code
 
 
-async def _settled(image: Image, *, adopt: bool) -> None:
+async def _settled(image: Image, ways: WaysOut) -> None:
     """Return when the image is connected, or when only somebody's decision would lead there."""
-    state = await image.wait_for(State.CONNECTED, State.FAILED, State.ORPHANED)
-    if state is State.ORPHANED and adopt:
-        go_on_with(image)
-        await image.wait_for(State.CONNECTED, State.FAILED)
+    while True:
+        state = await image.wait_for(State.CONNECTED, State.FAILED, State.ORPHANED)
+        if state in LIVE or not ways.take(image):
+            return
+        await image.wait_for(*(other for other in State if other is not state))
 
 
 def _why_not(image: Image, connect_s: float) -> str:
     why = reason_text(image.reason, image.detail)
-    if image.state is State.ORPHANED:
-        return f"{image.name} is {image.state}: {why}; nothing was evaluated. {TO_ADOPT}"
-    if image.state is State.FAILED:
-        return f"{image.name} is {image.state}: {why}; nothing was evaluated"
+    if image.state in (State.ORPHANED, State.FAILED):
+        return f"{image.name} is {image.state}: {why}; nothing was evaluated. {to_go_on(image.state)}"
     return f"{image.name} was not reached within {connect_s:g} s: {why}"
 
 
@@ -135,7 +139,7 @@ def _tell(reply: Reply | None, words: str, outcome: str, code: int, *, as_json: 
         write(line)
     elif reply is not None:
         result = printable(reply.result) if sys.stdout.isatty() else reply.result
-        sys.stdout.write(result + "\n")
+        put(result + "\n")
     else:
         click.echo(words, err=True)
     return code

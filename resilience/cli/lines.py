@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from resilience.change import Change
+from resilience.cli.options import Unwritable
 from resilience.errors import ResilienceError
 from resilience.exchange import Asked
 from resilience.wire import Reply
@@ -15,8 +16,23 @@ from store import SessionSummary, TransitionRecord
 
 def write(line: dict[str, Any]) -> None:
     """One object, one line, at once."""
-    sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    put(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def put(text: str) -> None:
+    """Print it at once.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more.
+        Unwritable: it cannot be printed where it should be.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise Unwritable(problem.errno, f"the output cannot be written: {problem.strerror}") from problem
 
 
 def reason_text(reason: str, detail: str) -> str:

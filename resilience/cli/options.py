@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ EXIT_UNKNOWN = 4
 EXIT_INTERRUPTED = 130
 
 Command = Callable[..., Any]
+
+
+class Unwritable(OSError):  # noqa: N818 - a condition, like those of the store
+    """What was to be told cannot be printed where it should be; said in words."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
 
 FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
@@ -62,6 +71,26 @@ def adopt_option(command: Command) -> Command:
         is_flag=True,
         help="Should another image answer than the session's, go on with that one.",
     )(command)
+
+
+def start_fresh_option(command: Command) -> Command:
+    """`--start-fresh`, the last way out of Failed and Orphaned."""
+    return click.option(
+        "--start-fresh",
+        is_flag=True,
+        help="Should the session be unusable, or another image answer, archive it and begin a new one.",
+    )(command)
+
+
+class Seconds(click.FloatRange):
+    """So many, and a number at all: every range of floats has room for what is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it as `click.FloatRange` does."""
+        seconds = super().convert(value, param, ctx)
+        if isnan(seconds):
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return seconds
 
 
 def common(command: Command) -> Command:

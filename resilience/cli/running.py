@@ -7,7 +7,15 @@ import contextlib
 import signal
 from collections.abc import Coroutine
 
+from resilience.cli.options import EXIT_INTERRUPTED
+
 EXIT_TERMINATED = 128 + signal.SIGTERM
+_TERMINATED = "terminated"
+
+
+def exit_of(interrupt: asyncio.CancelledError) -> int:
+    """With what a command leaves that was cut short like this."""
+    return EXIT_TERMINATED if _TERMINATED in interrupt.args else EXIT_INTERRUPTED
 
 
 def run_until_done(body: Coroutine[None, None, int]) -> int:
@@ -16,17 +24,13 @@ def run_until_done(body: Coroutine[None, None, int]) -> int:
     Raises:
         KeyboardInterrupt: after everything was saved.
     """
-    terminated = False
 
     async def guarded() -> int:
-        nonlocal terminated
         task = asyncio.current_task()
 
         def terminate() -> None:
-            nonlocal terminated
-            terminated = True
             if task is not None:
-                task.cancel()
+                task.cancel(_TERMINATED)
 
         with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers on its loop
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
@@ -34,7 +38,7 @@ def run_until_done(body: Coroutine[None, None, int]) -> int:
 
     try:
         return asyncio.run(guarded())
-    except asyncio.CancelledError:
-        if terminated:
+    except asyncio.CancelledError as interrupt:
+        if exit_of(interrupt) == EXIT_TERMINATED:
             return EXIT_TERMINATED
         raise

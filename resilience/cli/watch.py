@@ -14,10 +14,10 @@ import click
 from machines import State
 from resilience.change import Change
 from resilience.cli.lines import of_change, of_probe, write
-from resilience.cli.orphaned import TO_ADOPT, go_on_with
 from resilience.cli.passphrases import offered
 from resilience.cli.running import run_until_done
 from resilience.cli.screen import Screen, line_of
+from resilience.cli.ways_out import WaysOut, to_go_on
 from resilience.cli.words import Refused, refused
 from resilience.errors import QueueFull, ResilienceError
 from resilience.exchange import Asked
@@ -34,7 +34,7 @@ def run(
     for_s: float | None,
     data_dir: Path | None,
     passphrase_file: Path | None,
-    adopt: bool,
+    ways: WaysOut,
     as_json: bool,
 ) -> int:
     """Watch until the time is over or somebody interrupts; returns the exit code."""
@@ -45,7 +45,7 @@ def run(
     screen = Screen() if not as_json and sys.stdout.isatty() else None
     notice = screen.notice if screen is not None else _to_stderr
     supervisor = Supervisor(data_dir, passphrase=passphrase, on_notice=notice)
-    decide = partial(_decide, supervisor, adopt=adopt, notice=notice)
+    decide = partial(_decide, supervisor, ways, notice)
     return run_until_done(
         _watch(supervisor, endpoints, screen, decide, probe_ms=probe_ms, for_s=for_s, as_json=as_json)
     )
@@ -96,16 +96,13 @@ async def _watch(
     return 0
 
 
-def _decide(supervisor: Supervisor, change: Change, *, adopt: bool, notice: Callable[[str], None]) -> None:
-    """Another image answers than the session's: take it, if somebody said so before, or say how to."""
-    if change.target is not State.ORPHANED:
+def _decide(supervisor: Supervisor, ways: WaysOut, notice: Callable[[str], None], change: Change) -> None:
+    """It cannot go on by itself: go the way that somebody decided on before, or say which there are."""
+    if change.target not in (State.ORPHANED, State.FAILED):
         return
-    if not adopt:
-        notice(f"{change.image}: {TO_ADOPT}")
-        return
-    for image in supervisor.images:
-        if image.name == change.image:
-            go_on_with(image)
+    image = next(image for image in supervisor.images if image.name == change.image)
+    if not ways.take(image):
+        notice(f"{change.image}: {to_go_on(change.target)}")
 
 
 def _to_stderr(words: str) -> None:

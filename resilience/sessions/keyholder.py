@@ -15,7 +15,7 @@ from resilience.seams import Host
 from resilience.sessions.turns import Turn, Turns
 from store.disk import Disk, RealDisk
 from store.errors import DiskError, StoreError, disk_error
-from store.keys import Keychain, KeyState, Protection, VaultError
+from store.keys import Keychain, KeyChoiceRefused, KeyState, Protection, VaultError
 from store.outcomes import Busy, LockedKey
 from store.sessions import Sessions
 from store.sessions.inventory import key_ids
@@ -260,6 +260,9 @@ class Keyholder:
             raise
         except DiskError as problem:
             self._later, chain.why = SESSION_RETRY_S, str(problem)
+            raise
+        except (KeyChoiceRefused, ValueError) as problem:  # only its user can do something about it
+            chain.why = f"the protection {wanted!s} cannot be set up: {problem}"
             raise
         self._passphrase = None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from store.errors import StoreError
-from store.outcomes import Busy, Corrupt, LockedKey, SessionError, TooNew
+from store.outcomes import Busy, FilesGone, LockedKey, SessionError, TooNew
 
 if TYPE_CHECKING:
     from store.documents import State
@@ -132,7 +132,9 @@ def tended(sessions: list[Session]) -> list[Session]:
 def missing(wanted: Wanted, sessions: Sessions | None) -> StoreError:
     """Return what is wrong if the journal knows of saved work and there is no file of it."""
     place = sessions.places.sessions if sessions is not None else None
-    return Corrupt("open the session", place, f"{wanted.acknowledged} edits were saved, and no file is there")
+    return FilesGone(
+        "open the session", place, f"{wanted.acknowledged} edits were saved, and no file is there"
+    )
 
 
 def in_words(refusal: StoreError) -> str:

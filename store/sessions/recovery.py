@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from store.documents import FORMAT, BadDocument, BadEdit, Loaded, applied, decode, read
 from store.errors import disk_error
 from store.outcomes import Corrupt, Outcome, Reordered, SessionError
-from store.reader import ONE_FILE_ERRORS
+from store.reader import CLOSED_TO_US, ONE_FILE_ERRORS
 from store.sealed import Ending, Expected, Kind, open_snapshot, read_log
 from store.sessions.names import Suffix, generations
 from store.sessions.receipt import Finding, Receipt
@@ -231,7 +231,8 @@ class Recovery:
         try:
             data = self._disk.read(path, MAX_FILE_BYTES + 1)
         except OSError as problem:
-            if problem.errno not in ONE_FILE_ERRORS:
+            # What is closed to us is not damaged: an older generation in its place would lose work.
+            if problem.errno not in ONE_FILE_ERRORS or problem.errno in CLOSED_TO_US:
                 raise disk_error("read the session", path, problem, reading=True) from problem
             raise Corrupt("read the session", path, str(disk_error("read it", path, problem))) from problem
         if len(data) > MAX_FILE_BYTES:

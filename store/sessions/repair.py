@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from store.documents import BadDocument, read
 from store.errors import DiskError, StoreError, naming
 from store.outcomes import Corrupt, Outcome, RolledBack, SessionError
+from store.reader import CLOSED_TO_US
 from store.replace import replace_file
 from store.sealed import Ending, Expected, Kind, LogRead, open_snapshot, read_log
 from store.sessions.inventory import Part, Stored, recovery_of, stored
@@ -79,9 +80,10 @@ def verify(sessions: Sessions, session: str, *, acknowledged: int = 0) -> Report
     archived = bool(files) and all(each.archived for each in files)
     files = [each for each in files if each.archived == archived]
     newest = max([0, *(each.generation for each in files if each.part is Part.SNAPSHOT)])
-    findings = [finding for each in files if (finding := _finding(sessions, each, newest))]
-    report = Report(session, archived, len(files), tuple(findings))
+    report = Report(session, archived, len(files))
     try:
+        findings = [finding for each in files if (finding := _finding(sessions, each, newest))]
+        report = replace(report, findings=tuple(findings))
         receipt = recovery_of(sessions, session).run(newer_readable=False).receipt
     except StoreError as problem:
         return replace(report, problem=problem)
@@ -98,14 +100,15 @@ def repair(
 ) -> Report:
     """Put aside what is damaged, and leave the newest state there is as a generation of its own.
 
-    A session that is sound, archived, open elsewhere, or waits for a key is left alone; the report says so.
+    A session that is sound, archived, open elsewhere, waits for a key, or whose files this user may not read
+    is left alone; the report says so.
 
     Raises:
         StoreUnreadable: the directory cannot be read.
     """
     before = verify(sessions, session, acknowledged=acknowledged)
     undecided = isinstance(before.problem, RolledBack) and not accept_rollback and not before.findings
-    if before.archived or before.sound or undecided:
+    if before.archived or before.sound or undecided or isinstance(before.problem, DiskError):
         return before
     try:
         _bring_back_backup(sessions, before)
@@ -134,6 +137,8 @@ def _finding(sessions: Sessions, file: Stored, newest: int) -> Finding | None:
     except SessionError as problem:
         return Finding(file.path.name, problem.outcome, problem.detail)
     except (BadDocument, DiskError) as problem:
+        if isinstance(problem, DiskError) and problem.errno in CLOSED_TO_US:
+            raise  # nobody knows what stands there, least of all that it is damaged
         return Finding(file.path.name, Outcome.CORRUPT, str(problem))
     return None
 
