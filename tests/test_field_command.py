@@ -46,7 +46,7 @@ def outcomes(monkeypatch: pytest.MonkeyPatch, *found: Outcome) -> None:
         (["--only", "S1,carrier-pigeon"], "carrier-pigeon"),
         (["--only", "sleep"], "clocks"),
         (["--runs", "0"], "runs"),
-        (["--out", "/no/such/directory/x"], "/no/such/directory"),
+        (["--out", "/dev/null/x"], "there is no directory /dev/null"),
     ],
     ids=["unknown", "unreal", "no runs", "no directory"],
 )

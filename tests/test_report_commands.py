@@ -188,6 +188,7 @@ def test_verify_writes_what_was_asked_for(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
     """Nobody waits for a campaign to learn that a directory is missing."""
+    (tmp_path / "no").touch()
     result = call("verify", campaign(tmp_path / "c"), "--json", str(tmp_path / "no" / "v.json"))
     assert result.exit_code == 2
 
