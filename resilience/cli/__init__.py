@@ -202,11 +202,9 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(EXIT_INTERRUPTED)
-    except Unwritable as problem:
-        click.echo(f"Error: {problem}", err=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as below
-        sys.exit(EXIT_FAILED)
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain again when it flushes at exit.
+    except (BrokenPipeError, Unwritable) as problem:
+        if isinstance(problem, Unwritable):
+            click.echo(f"Error: {problem}", err=True)
+        # Else whoever read our output has gone. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)

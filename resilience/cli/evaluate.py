@@ -96,11 +96,10 @@ async def _evaluate(
 
 async def _settled(image: Image, ways: WaysOut) -> None:
     """Return when the image is connected, or when only somebody's decision would lead there."""
-    while True:
-        state = await image.wait_for(State.CONNECTED, State.FAILED, State.ORPHANED)
-        if state in LIVE or not ways.take(image):
-            return
+    state = await image.wait_for(State.CONNECTED, State.FAILED, State.ORPHANED)
+    if ways.take(image):  # once: where that leads is told, and not archived again
         await image.wait_for(*(other for other in State if other is not state))
+        await image.wait_for(State.CONNECTED, State.FAILED, State.ORPHANED)
 
 
 def _why_not(image: Image, connect_s: float) -> str:
